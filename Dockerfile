@@ -12,7 +12,8 @@ WORKDIR /app
 COPY --from=builder /venv /venv
 COPY osteo.py LICENSE ./
 COPY radiograph radiograph
-COPY export/__init__.py export/contract.py export/
+COPY training/__init__.py training/commands.py training/
+COPY export/__init__.py export/contract.py export/commands.py export/
 COPY serving/*.py serving/
 COPY ui ui
 ENV PATH=/venv/bin:$PATH \

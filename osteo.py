@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
+from export.commands import MODELS, evaluate, export
+from training.commands import data_app, train
+
 if TYPE_CHECKING:
     from serving.client import FractureClient
 
-ROOT: Final = Path(__file__).resolve().parent
-MODELS: Final = ROOT / "models" / "fracture"
 ROOMS: Final = frozenset({"export", "radiograph", "serving", "training", "ui"})
 
 app = typer.Typer(
@@ -28,102 +29,15 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Look into data sets before training on them, and fetch them.", no_args_is_help=True)
+app.command()(train)
+app.command()(export)
+app.command()(evaluate)
 app.add_typer(data_app, name="data")
 
-Data = Annotated[list[Path], typer.Option("--data", help="Data set folder; give it again for more than one.")]
 Server = Annotated[str, typer.Option(help="gRPC address of the model server, host:port.", envvar="OSTEO_SERVER")]
 Model = Annotated[str, typer.Option(help="Name of the served model.")]
 Version = Annotated[int | None, typer.Option(help="Ask this version instead of the newest.")]
 Label = Annotated[str | None, typer.Option(help="Ask the version that bears this label.")]
-
-
-@app.command()
-def train(
-    data: Data,
-    config: Annotated[Path, typer.Option(help="Recipe: a TOML file, or the name of one that comes along.")] = Path(
-        "fracture"
-    ),
-    run: Annotated[Path | None, typer.Option(help="Folder of the run; one that is there goes on.")] = None,
-    backbone: Annotated[str | None, typer.Option(help="Take this backbone instead of the recipe's.")] = None,
-    weights: Annotated[str | None, typer.Option(help="imagenet, or none for random weights.")] = None,
-    start: Annotated[Path | None, typer.Option("--from", help="Go on from the weights of another run (.npz).")] = None,
-) -> None:
-    """Train a model. Stopped at any moment, the same command goes on where it was.
-
-    Example: osteo train --data fracatlas --data bonedata
-    """
-    from dataclasses import replace
-
-    from rich.console import Console
-
-    from training.recipe import load_recipe
-    from training.run import load_splits
-    from training.run import train as train_run
-
-    recipe = load_recipe(config)
-    shape = recipe.model
-    shape = replace(shape, backbone=backbone or shape.backbone, weights=weights or shape.weights)
-    recipe = replace(recipe, model=shape, start=str(start) if start else recipe.start)
-    folder = run or Path("runs") / recipe.name
-    best = train_run(recipe, load_splits(data, recipe), folder, Console())
-    typer.echo(f"Weights: {best}. Next: osteo export {folder} " + " ".join(f"--data {path}" for path in data))
-
-
-@app.command()
-def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a training run, or a weights file (.npz).")],
-    data: Data,
-    base: Annotated[Path, typer.Option(help="Folder of the versions.")] = MODELS,
-    version: Annotated[int | None, typer.Option(help="Version number; default: the next.")] = None,
-    report: Annotated[bool, typer.Option(help="Evaluate on the data's test split, for the card.")] = True,
-) -> None:
-    """Publish trained weights as the next version, calibrated on the data's val split.
-
-    Example: osteo export runs/fracture --data fracatlas --data bonedata
-    """
-    from rich.console import Console
-
-    from export.release import release_weights
-    from training.report import json_line, table
-
-    weights = run / "best.npz" if run.is_dir() else run
-    folder, evaluations = release_weights(weights, data, base, version=version, report=report)
-    for evaluation in evaluations:
-        Console().print(table(evaluation))
-    typer.echo(f"Published {folder}")
-    if evaluations:
-        typer.echo(json_line(evaluations))
-
-
-@app.command()
-def evaluate(
-    data: Data,
-    model: Annotated[Path | None, typer.Option(help="Folder of an exported version; default: the newest.")] = None,
-    split: Annotated[str, typer.Option(help="train, val, test or all.")] = "test",
-    out: Annotated[Path | None, typer.Option(help="Write plots and grids of hits and misses here.")] = None,
-    compare: Annotated[Path | None, typer.Option(help="A second version, for DeLong's and McNemar's tests.")] = None,
-    outside: Annotated[Path | None, typer.Option(help="Pictures that are no limb radiographs: how many pass?")] = None,
-) -> None:
-    """Measure an exported version: every figure with its n and 95 % interval, then one line of JSON.
-
-    Example: osteo evaluate --data fracatlas --split test
-    """
-    from rich.console import Console
-
-    from export.measure import compare_versions, measure
-    from training.report import comparison_table, json_line, table
-
-    folder = model or newest(MODELS)
-    if compare is not None:
-        comparison = compare_versions(folder, compare, data, split)
-        Console().print(comparison_table(comparison))
-        typer.echo(json_line(comparison))
-        return
-    evaluations = measure(folder, data, split, out, outside)
-    for evaluation in evaluations:
-        Console().print(table(evaluation))
-    typer.echo(json_line(evaluations))
 
 
 @app.command(
@@ -232,38 +146,6 @@ def predict(
         raise typer.Exit(_print_readings(client, files, json))
 
 
-@data_app.command("audit")
-def audit(
-    folder: Annotated[Path, typer.Argument(help="A folder tree or a folder with manifest.csv.")],
-    out: Annotated[Path, typer.Option(help="Where the HTML page and the cleaned manifest go.")] = Path("audit"),
-) -> None:
-    """Find copies, leaks, broken files and shortcuts; count the distinct radiographs.
-
-    Example: osteo data audit bonedata --out audit
-    """
-    from rich.console import Console
-
-    from training.audit import run_audit
-
-    run_audit(folder, out, Console())
-
-
-@data_app.command("fetch")
-def fetch(
-    name: Annotated[str, typer.Argument(help="fracatlas or bonedata.")],
-    out: Annotated[Path, typer.Option(help="Folder to fetch into.")] = Path("data"),
-) -> None:
-    """Fetch a public data set and clean it; goes on where it was interrupted.
-
-    Example: osteo data fetch fracatlas --out data
-    """
-    from rich.console import Console
-
-    from training.fetch import run_fetch
-
-    run_fetch(name, out, Console())
-
-
 def _print_readings(client: FractureClient, files: list[Path], as_json: bool) -> int:
     """Print a line for each file as it is read; return 1 when one could not be, else 0."""
     from ui.reading import Failure, Reader
@@ -281,16 +163,6 @@ def _print_readings(client: FractureClient, files: list[Path], as_json: bool) ->
                 typer.echo(f"  {warning}")
         status |= isinstance(result, Failure)
     return status
-
-
-def newest(base: Path) -> Path:
-    """Return the folder of the highest version under ``base``."""
-    from export.versions import VersionError, versions
-
-    found = versions(base)
-    if not found:
-        raise VersionError(f"{base} holds no version yet. Make one: osteo export")
-    return base / str(found[-1])
 
 
 def main() -> NoReturn:

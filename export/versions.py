@@ -21,6 +21,14 @@ def versions(base: Path) -> list[int]:
     return sorted(int(child.name) for child in base.iterdir() if child.is_dir() and child.name.isdecimal())
 
 
+def newest(base: Path) -> Path:
+    """Return the folder of the highest version under ``base``; raise ``VersionError`` where there is none."""
+    found = versions(base)
+    if not found:
+        raise VersionError(f"{base} holds no version yet. Make one: osteo export")
+    return base / str(found[-1])
+
+
 def publish(base: Path, build: Callable[[Path], None], *, version: int | None = None) -> Path:
     """Let ``build`` fill a folder beside the versions of ``base``, then rename it to the next number; return its path.
 

@@ -1,0 +1,75 @@
+"""The training verbs of the command line. What is heavy is imported when a verb runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+data_app = typer.Typer(help="Look into data sets before training on them, and fetch them.", no_args_is_help=True)
+
+Data = Annotated[list[Path], typer.Option("--data", help="Data set folder; give it again for more than one.")]
+
+
+def train(
+    data: Data,
+    config: Annotated[Path, typer.Option(help="Recipe: a TOML file, or the name of one that comes along.")] = Path(
+        "fracture"
+    ),
+    run: Annotated[Path | None, typer.Option(help="Folder of the run; one that is there goes on.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="Take this backbone instead of the recipe's.")] = None,
+    weights: Annotated[str | None, typer.Option(help="imagenet, or none for random weights.")] = None,
+    start: Annotated[Path | None, typer.Option("--from", help="Go on from the weights of another run (.npz).")] = None,
+) -> None:
+    """Train a model. Stopped at any moment, the same command goes on where it was.
+
+    Example: osteo train --data fracatlas --data bonedata
+    """
+    from dataclasses import replace
+
+    from rich.console import Console
+
+    from training.recipe import load_recipe
+    from training.run import load_splits
+    from training.run import train as train_run
+
+    recipe = load_recipe(config)
+    shape = recipe.model
+    shape = replace(shape, backbone=backbone or shape.backbone, weights=weights or shape.weights)
+    recipe = replace(recipe, model=shape, start=str(start) if start else recipe.start)
+    folder = run or Path("runs") / recipe.name
+    best = train_run(recipe, load_splits(data, recipe), folder, Console())
+    typer.echo(f"Weights: {best}. Next: osteo export {folder} " + " ".join(f"--data {path}" for path in data))
+
+
+@data_app.command("audit")
+def audit(
+    folder: Annotated[Path, typer.Argument(help="A folder tree or a folder with manifest.csv.")],
+    out: Annotated[Path, typer.Option(help="Where the HTML page and the cleaned manifest go.")] = Path("audit"),
+) -> None:
+    """Find copies, leaks, broken files and shortcuts; count the distinct radiographs.
+
+    Example: osteo data audit bonedata --out audit
+    """
+    from rich.console import Console
+
+    from training.audit import run_audit
+
+    run_audit(folder, out, Console())
+
+
+@data_app.command("fetch")
+def fetch(
+    name: Annotated[str, typer.Argument(help="fracatlas or bonedata.")],
+    out: Annotated[Path, typer.Option(help="Folder to fetch into.")] = Path("data"),
+) -> None:
+    """Fetch a public data set and clean it; goes on where it was interrupted.
+
+    Example: osteo data fetch fracatlas --out data
+    """
+    from rich.console import Console
+
+    from training.fetch import run_fetch
+
+    run_fetch(name, out, Console())
