@@ -23,7 +23,8 @@ from training.augment import augment
 from training.checkpoint import Checkpoint
 from training.datasets import MASK_STRIDE, PreparedCases
 from training.model import LOGIT, MAP, build_model, freeze
-from training.recipe import Recipe, Sampling, Stage
+from training.recipe import Recipe, Stage
+from training.sampling import epoch_order
 from training.validate import Epoch, outputs, validation_figures
 from training.weights import load_weights, save_weights
 
@@ -74,24 +75,6 @@ def _first_network(recipe: Recipe) -> keras.Model:
     network = build_model(replace(recipe.model, weights="none"))
     load_weights(network, Path(recipe.start))
     return network
-
-
-def epoch_order(train: PreparedCases, recipe: Recipe, epoch: int) -> NDArray[np.int64]:
-    """Return the rows that epoch ``epoch`` shows, int64 [steps, batch]: the same for the same recipe and epoch."""
-    rng = np.random.default_rng([recipe.seed, epoch])
-    rows: list[NDArray[np.int64]] = []
-    sources = np.array([case.source for case in train.cases])
-    for source in dict.fromkeys(sources.tolist()):
-        sampling = recipe.sampling.get(source, Sampling())
-        fractured = np.flatnonzero((sources == source) & (train.labels == 1))
-        normals = np.flatnonzero((sources == source) & (train.labels == 0))
-        rows.append(np.tile(fractured, sampling.fractured))
-        whole, part = divmod(sampling.normals, 1.0)
-        rows.append(np.tile(normals, int(whole)))
-        rows.append(rng.choice(normals, round(part * len(normals)), replace=False))
-    order = rng.permutation(np.concatenate(rows))
-    steps = max(1, len(order) // recipe.batch)
-    return np.resize(order, steps * recipe.batch).reshape(steps, recipe.batch).astype(np.int64)
 
 
 def losses(

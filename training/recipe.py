@@ -30,11 +30,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How often an epoch shows a source: each fractured picture ``fractured`` times, and ``normals`` times the
-    normals (0.5: a fresh random half each epoch).
+    """How often an epoch shows a source's fractured pictures and its normals.
+
+    A fraction is a random share, drawn afresh each epoch: 0.4 shows 40 %, 2.5 all twice and a random half once more.
     """
 
-    fractured: int = 1
+    fractured: float = 1
     normals: float = 1.0
 
 

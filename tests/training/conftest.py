@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from radiograph.phantom_dataset import PhantomDataset, write_dataset
+from training.datasets import PreparedCases, load, prepare_cases
 from training.model import ModelConfig
 from training.recipe import Recipe, Stage
 
@@ -15,6 +16,13 @@ from training.recipe import Recipe, Stage
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> PhantomDataset:
     """Twenty-four phantoms, half of them fractured, in both layouts."""
     return write_dataset(tmp_path_factory.mktemp("phantoms"), 24, seed=5)
+
+
+@pytest.fixture(scope="session")
+def prepared(phantoms: PhantomDataset) -> dict[str, PreparedCases]:
+    """The phantoms of train and val as inputs of 64 px."""
+    cases = load(phantoms.by_manifest)
+    return {split: prepare_cases([c for c in cases if c.split == split], 64) for split in ("train", "val")}
 
 
 @pytest.fixture

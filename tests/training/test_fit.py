@@ -17,9 +17,9 @@ from radiograph.phantom_dataset import PhantomDataset
 from training import checkpoint
 from training.augment import Augmentation, augment
 from training.checkpoint import Checkpoint
-from training.datasets import PreparedCases, load, prepare_cases
-from training.fit import CHECKPOINT, RunError, epoch_order, fit
-from training.recipe import RECIPES, Recipe, RecipeError, Sampling, load_recipe, recipe_from_dict
+from training.datasets import PreparedCases
+from training.fit import CHECKPOINT, RunError, fit
+from training.recipe import RECIPES, Recipe, RecipeError, load_recipe, recipe_from_dict
 
 STILL = Augmentation(
     flip_horizontal=False,
@@ -34,28 +34,6 @@ STILL = Augmentation(
     blank_border=0,
     blank_patches=0,
 )
-
-
-@pytest.fixture
-def prepared(phantoms: PhantomDataset) -> dict[str, PreparedCases]:
-    cases = load(phantoms.by_manifest)
-    return {split: prepare_cases([c for c in cases if c.split == split], 64) for split in ("train", "val")}
-
-
-def test_an_epoch_shows_what_the_sampling_says(prepared: dict[str, PreparedCases], tiny_recipe: Recipe) -> None:
-    train = prepared["train"]
-    recipe = replace(tiny_recipe, batch=1, sampling={"manifest": Sampling(fractured=3, normals=0.5)})
-    order = epoch_order(train, recipe, 0).ravel()
-    fractured = int(train.labels.sum())
-    normals = len(train.labels) - fractured
-    assert np.sum(train.labels[order] == 1) == 3 * fractured
-    assert np.sum(train.labels[order] == 0) == round(normals / 2)
-
-
-def test_epochs_differ_and_the_same_epoch_does_not(prepared: dict[str, PreparedCases], tiny_recipe: Recipe) -> None:
-    first, again = (epoch_order(prepared["train"], tiny_recipe, 0) for _ in range(2))
-    np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, epoch_order(prepared["train"], tiny_recipe, 1))
 
 
 def test_augmentation_switched_off_changes_nothing() -> None:
