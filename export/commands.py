@@ -11,6 +11,12 @@ from training.commands import Data
 
 MODELS: Final = Path(__file__).resolve().parents[1] / "models" / "fracture"
 
+Base = Annotated[str, typer.Option(help="Folder of the versions, or a path of object storage (gs://, s3://).")]
+
+versions_app = typer.Typer(
+    help="The published versions: what is there, and whether it is still what was published.", no_args_is_help=True
+)
+
 
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a training run, or a weights file (.npz).")],
@@ -65,3 +71,69 @@ def evaluate(
     for evaluation in evaluations:
         Console().print(table(evaluation))
     typer.echo(json_line(evaluations))
+
+
+@versions_app.command("list")
+def list_versions(base: Base = str(MODELS)) -> None:
+    """List every version with its state and the figures of its card; every file is checked against the manifest.
+
+    Verified: every file is what was published. Unverified: published without a manifest. Changed: refused, and why.
+    Example: osteo versions list --base gs://models/fracture
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from export.registry import listing
+
+    table = Table("version", "state", "created", "input", "AUC")
+    entries = listing(base)
+    for entry in entries:
+        card = entry.card
+        auc = (
+            next((metric for key, metric in card.metrics.items() if key.endswith("/test/auc")), None) if card else None
+        )
+        table.add_row(
+            str(entry.version),
+            entry.state,
+            card.created[:10] if card else "",
+            f"{card.input_size} px" if card else "",
+            f"{auc.value:.3f} ({auc.low:.3f} to {auc.high:.3f}, n {auc.n})" if auc else "",
+        )
+    Console().print(table)
+    for entry in entries:
+        if entry.says:
+            typer.echo(entry.says, err=True)
+
+
+@versions_app.command()
+def verify(
+    version: Annotated[int, typer.Argument(help="Version number.")],
+    base: Base = str(MODELS),
+) -> None:
+    """Check every file of a version against its manifest; exit with 1 and the files' names where one differs.
+
+    Example: osteo versions verify 3
+    """
+    from export import registry
+
+    verified = registry.verify(base, version)
+    typer.echo(
+        f"Version {version} is what was published."
+        if verified
+        else f"Version {version} was published without a manifest: unverified."
+    )
+
+
+@versions_app.command("publish")
+def publish_version(
+    folder: Annotated[Path, typer.Argument(help="Folder of a SavedModel.")],
+    base: Base = str(MODELS),
+    version: Annotated[int | None, typer.Option(help="Version number; default: the next.")] = None,
+) -> None:
+    """Copy an exported SavedModel into the versions, whole or not at all, with a manifest; never overwrite one.
+
+    Example: osteo versions publish models/fracture/2 --base gs://models/fracture
+    """
+    from export.registry import publish_folder
+
+    typer.echo(f"Published {publish_folder(folder, base, version=version)}")

@@ -1,4 +1,7 @@
-"""The model folder: numbered versions, each published whole and never changed."""
+"""The model folder: numbered versions, each published whole with its manifest, and never changed.
+
+``export.registry`` reads, verifies and retires what was published, on local folders and on object storage.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,16 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
+
+from export.manifest import write_manifest
+
+RETIRED: Final = ".retired"
+"""Folder beside the versions that holds those taken out of service; their numbers are never given again."""
 
 
 class VersionError(Exception):
-    """A version cannot be published; the message says why and what to do. Nothing half-written stays behind."""
+    """A version cannot be published, read or retired; the message says why and what to do. Nothing was changed."""
 
 
 def versions(base: Path) -> list[int]:
@@ -32,11 +41,14 @@ def newest(base: Path) -> Path:
 def publish(base: Path, build: Callable[[Path], None], *, version: int | None = None) -> Path:
     """Let ``build`` fill a folder beside the versions of ``base``, then rename it to the next number; return its path.
 
-    A server that polls ``base`` sees the whole version or none. With ``version`` that number is taken.
-    Raises ``VersionError`` where it exists already, or where ``base`` cannot be written.
+    A server that polls ``base`` sees the whole version or none, and with it the manifest of what ``build`` wrote.
+    With ``version`` that number is taken. Raises ``VersionError`` where it exists or was retired already, or where
+    ``base`` cannot be written.
     """
     if version is not None and (base / str(version)).exists():
         raise VersionError(f"{base / str(version)} exists already, and a published version is never overwritten.")
+    if version is not None and version in versions(base / RETIRED):
+        raise VersionError(f"Version {version} of {base} was retired, and its number is never given again.")
     try:
         base.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".publishing-", dir=base))
@@ -46,6 +58,7 @@ def publish(base: Path, build: Callable[[Path], None], *, version: int | None = 
         ) from error
     try:
         build(partial)
+        write_manifest(partial)
         partial.chmod(0o755)
         _flush(partial)
         return _rename(partial, base, version)
@@ -57,7 +70,7 @@ def publish(base: Path, build: Callable[[Path], None], *, version: int | None = 
 
 def _rename(partial: Path, base: Path, version: int | None) -> Path:
     while True:
-        number = version if version is not None else max(versions(base), default=0) + 1
+        number = version if version is not None else max([*versions(base), *versions(base / RETIRED)], default=0) + 1
         target = base / str(number)
         try:
             partial.rename(target)
