@@ -130,11 +130,15 @@ def multi_inference(
     timeout_ms: int | None,
     check_method_name: bool,
 ) -> list[ClassificationResult | RegressionResult]:
-    """Return one result for each task, all computed by a single run of the graph. Raises ServingError."""
+    """Return one result for each task, all computed by a single run of the graph. Raises ServingError.
+
+    Signatures may each have an input tensor of their own, as those of TF2 do: all are fed the same examples.
+    """
     plans = _multi_plans(servable, tasks, check_method_name)
     fed = serialized_examples(examples)
     names = sorted({name for plan in plans for name in plan.fetches.values()})
-    fetched = dict(zip(names, servable.run({plans[0].feed: fed}, names, timeout_ms), strict=True))
+    feeds = {plan.feed: fed for plan in plans}
+    fetched = dict(zip(names, servable.run(feeds, names, timeout_ms), strict=True))
     results: list[ClassificationResult | RegressionResult] = []
     for task, plan in zip(tasks, plans, strict=True):
         values = {alias: fetched[name] for alias, name in plan.fetches.items()}
@@ -166,8 +170,6 @@ def _multi_plans(servable: Servable, tasks: Sequence[InferenceTask], check_metho
             plan = _regress_plan(signature, check_method_name)
         else:
             raise ServingError(Code.UNIMPLEMENTED, f"Unsupported signature method_name: {task.method_name}")
-        if plans and plan.feed != plans[0].feed:
-            raise invalid_argument("Input tensor must be the same for all Signatures.")
         plans.append(plan)
     return plans
 

@@ -8,6 +8,7 @@ dtypes and refuses shapes on the Python side, which the real server does not.
 import contextlib
 import ctypes
 import gc
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,12 +19,16 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow.core.protobuf.config_pb2 import ConfigProto, RunOptions
-from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
+from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef, SignatureDef
 from tensorflow.python.client import pywrap_tf_session
+from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 
 from serving.embedded.status import Code, ServingError
 
 Tensor = npt.NDArray[np.generic]
+
+VARIABLES_INDEX = "variables/variables.index"
+_VARIABLE_OPS = frozenset({"VarHandleOp", "VariableV2", "Variable"})
 
 
 class Runner(Protocol):
@@ -154,13 +159,35 @@ def load_saved_model(
         raise ServingError(Code.NOT_FOUND, text)
     session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
     try:
+        loader = SavedModelLoader(path)
+        meta_graph = loader.get_meta_graph_def_from_tags(list(tags))
         with session.graph.as_default():
-            meta_graph = tf.compat.v1.saved_model.loader.load(session, list(tags), path)
+            saver, _ = loader.load_graph(session.graph, list(tags))
+            if _has_variables(meta_graph) or tf.io.gfile.exists(f"{path}/{VARIABLES_INDEX}"):
+                loader.restore_variables(session, saver)
+            loader.run_init_ops(session, list(tags))
             runner = SessionRunner(session)
         return {name: _copied(definition) for name, definition in meta_graph.signature_def.items()}, runner
     except Exception as error:
         session.close()
         raise _load_error(error, path, tags) from error
+
+
+def _has_variables(meta_graph: MetaGraphDef) -> bool:
+    """Return whether the graph or one of its functions makes variables: then they must have been saved with it."""
+    graph = meta_graph.graph_def
+    nodes = itertools.chain(graph.node, *(function.node_def for function in graph.library.function))
+    return any(node.op in _VARIABLE_OPS for node in nodes)
+
+
+def _innermost(error: tf.errors.OpError) -> tf.errors.OpError:
+    """Return the error of the C++ runtime; TensorFlow's Python layers wrap it in sentences of their own."""
+    innermost, context = error, error.__context__
+    while context is not None:
+        if isinstance(context, tf.errors.OpError):
+            innermost = context
+        context = context.__context__
+    return innermost
 
 
 def _copied(definition: SignatureDef) -> SignatureDef:
@@ -171,7 +198,9 @@ def _copied(definition: SignatureDef) -> SignatureDef:
 
 def _load_error(error: Exception, path: str, tags: Sequence[str]) -> ServingError:
     if isinstance(error, tf.errors.OpError):
-        return from_tensorflow(error)
+        return from_tensorflow(_innermost(error))
+    if isinstance(error, ValueError) and "not a valid checkpoint" in str(error):
+        return ServingError(Code.NOT_FOUND, f"{path}/{VARIABLES_INDEX}; No such file or directory")
     if isinstance(error, RuntimeError) and "associated with tags" in str(error):
         text = (
             f"Could not find meta graph def matching supplied tags: {{ {' '.join(sorted(tags))} }}. To inspect "
@@ -179,7 +208,9 @@ def _load_error(error: Exception, path: str, tags: Sequence[str]) -> ServingErro
         )
         return ServingError(Code.NOT_FOUND, text)
     if isinstance(error, OSError | DecodeError) and "parse" in str(error):
-        return ServingError(Code.DATA_LOSS, f"Can't parse {path}/saved_model.pb as binary proto")
+        binary = tf.io.gfile.exists(f"{path}/saved_model.pb")
+        file = "saved_model.pb as binary proto" if binary else "saved_model.pbtxt as text proto"
+        return ServingError(Code.DATA_LOSS, f"Can't parse {path}/{file}")
     if isinstance(error, OSError):
         return ServingError(Code.NOT_FOUND, str(error))
     return ServingError(Code.INVALID_ARGUMENT, f"{path} does not load: {error}")

@@ -169,8 +169,8 @@ def start(log: Path, *flags: str, rest: bool = False) -> ServerProcess:
     return ServerProcess(address, processes.start(command, log, cwd=ROOT, env=ENVIRONMENT))
 
 
-def write_models(folder: Path) -> None:
-    """Generate all SavedModels of tests.serving.saved_models in a process of its own."""
-    command = [sys.executable, "-m", "tests.serving.saved_models", str(folder)]
+def write_models(folder: Path, module: str = "saved_models") -> None:
+    """Generate all SavedModels of a module of tests.serving in a process of its own."""
+    command = [sys.executable, "-m", f"tests.serving.{module}", str(folder)]
     environment = {**os.environ, **ENVIRONMENT}
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=environment, timeout=180)
