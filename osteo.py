@@ -9,12 +9,13 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
-from export.commands import MODELS, evaluate, export
+from export.commands import MODELS, evaluate, export, versions_app
 from training.commands import data_app, train
 
 if TYPE_CHECKING:
@@ -33,11 +34,27 @@ app.command()(train)
 app.command()(export)
 app.command()(evaluate)
 app.add_typer(data_app, name="data")
+app.add_typer(versions_app, name="versions")
 
 Server = Annotated[str, typer.Option(help="gRPC address of the model server, host:port.", envvar="OSTEO_SERVER")]
 Model = Annotated[str, typer.Option(help="Name of the served model.")]
 Version = Annotated[int | None, typer.Option(help="Ask this version instead of the newest.")]
 Label = Annotated[str | None, typer.Option(help="Ask the version that bears this label.")]
+Share = Annotated[bool, typer.Option("--share", help="Make a public link; asks for a user and password.")]
+NoAuth = Annotated[bool, typer.Option("--no-auth", help="Ask nobody for a password, not even on a public link.")]
+User = Annotated[str | None, typer.Option(envvar="OSTEO_USER", help="User of the page.")]
+Password = Annotated[str | None, typer.Option(envvar="OSTEO_PASSWORD", help="Password of the page.")]
+TrustedProxies = Annotated[
+    str | None,
+    typer.Option(
+        envvar="OSTEO_TRUSTED_PROXIES", help="Addresses or networks, by commas, whose X-Forwarded-For is believed."
+    ),
+]
+ShareServer = Annotated[str | None, typer.Option(help="Tunnel server of your own for the link, host:port.")]
+ShareProtocol = Annotated[str | None, typer.Option("--share-server-protocol", help="Of its links: http or https.")]
+ShareCertificate = Annotated[
+    str | None, typer.Option("--share-server-certificate", help="File to verify the tunnel server's TLS with.")
+]
 
 
 @app.command(
@@ -67,9 +84,14 @@ def ui(
     label: Label = None,
     host: Annotated[str, typer.Option("--server-name", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--server-port", help="Port of the page.")] = 7860,
-    share: Annotated[bool, typer.Option(help="Make a public link; asks for a user and password.")] = False,
-    user: Annotated[str | None, typer.Option(envvar="OSTEO_USER", help="User of the page.")] = None,
-    password: Annotated[str | None, typer.Option(envvar="OSTEO_PASSWORD", help="Password of the page.")] = None,
+    share: Share = False,
+    no_auth: NoAuth = False,
+    user: User = None,
+    password: Password = None,
+    trusted_proxies: TrustedProxies = None,
+    share_server: ShareServer = None,
+    share_protocol: ShareProtocol = None,
+    share_certificate: ShareCertificate = None,
 ) -> None:
     """Open the page on a model server that runs already.
 
@@ -78,7 +100,24 @@ def ui(
     from ui.app import launch
     from ui.settings import PageSettings
 
-    launch(PageSettings(server, model, version, label, host, port, share, user, password))
+    launch(
+        PageSettings(
+            server,
+            model,
+            version,
+            label,
+            host,
+            port,
+            share,
+            user,
+            password,
+            no_auth,
+            trusted_proxies,
+            share_server,
+            share_protocol,
+            share_certificate,
+        )
+    )
 
 
 @app.command()
@@ -87,9 +126,14 @@ def up(
     grpc_port: Annotated[int, typer.Option(help="gRPC port of the model server.")] = 8500,
     rest_port: Annotated[int, typer.Option(help="REST port of the model server.")] = 8501,
     base: Annotated[Path, typer.Option(help="Folder of the versions to serve.")] = MODELS,
-    share: Annotated[bool, typer.Option(help="Make a public link; asks for a user and password.")] = False,
-    user: Annotated[str | None, typer.Option(envvar="OSTEO_USER", help="User of the page.")] = None,
-    password: Annotated[str | None, typer.Option(envvar="OSTEO_PASSWORD", help="Password of the page.")] = None,
+    share: Share = False,
+    no_auth: NoAuth = False,
+    user: User = None,
+    password: Password = None,
+    trusted_proxies: TrustedProxies = None,
+    share_server: ShareServer = None,
+    share_protocol: ShareProtocol = None,
+    share_certificate: ShareCertificate = None,
 ) -> None:
     """Start model server and page together; Ctrl-C stops both.
 
@@ -99,8 +143,20 @@ def up(
     from ui.app import start
     from ui.settings import PageSettings
 
-    settings = PageSettings(f"127.0.0.1:{grpc_port}", port=ui_port, share=share, user=user, password=password)
-    with starting_server(base, grpc_port=grpc_port, rest_port=rest_port) as ready, start(settings) as page:
+    settings = PageSettings(
+        f"127.0.0.1:{grpc_port}",
+        port=ui_port,
+        share=share,
+        user=user,
+        password=password,
+        open_to_all=no_auth,
+        trusted_proxies=trusted_proxies,
+        share_server=share_server,
+        share_server_protocol=share_protocol,
+        share_server_certificate=share_certificate,
+    )
+    tell = partial(typer.echo, err=True)
+    with starting_server(base, grpc_port=grpc_port, rest_port=rest_port) as ready, start(settings, tell) as page:
         server = ready()
         for line in (*page.sentences(), f"gRPC: {server.target}", f"REST: http://127.0.0.1:{server.rest_port}"):
             typer.echo(line)

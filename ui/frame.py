@@ -6,6 +6,7 @@ import base64
 from collections.abc import Sequence
 from typing import Final
 
+from ui.auth import ATTEMPTS, LOCKED_FOR
 from ui.examples import Example
 from ui.markup import FAILED, LOOKS, OUTSIDE, Look, escape, icon, sentence
 from ui.theme import LOGIN_CSS
@@ -37,7 +38,8 @@ def header() -> str:
 def login() -> str:
     """Return what the login page says; it brings its own style, because Gradio shows it without the page's."""
     style = LOGIN_CSS.read_text(encoding="utf-8")
-    return f"<style>{style}</style>Osteo Synergy, for invited readers.<br>{NOTICE}"
+    closes = f"After {ATTEMPTS} wrong passwords the login is closed to an address for {LOCKED_FOR / 60:.0f} minutes."
+    return f"<style>{style}</style>Osteo Synergy, for invited readers.<br>{NOTICE}<br>{closes}"
 
 
 def looking() -> str:

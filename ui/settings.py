@@ -15,6 +15,9 @@ class PageSettings:
     ``server`` is the gRPC address of the model server; without ``version`` or ``label`` its newest version answers.
     A shared page, or one with a ``user`` or ``password``, asks for both. ``max_file_size`` is in bytes; uploaded files
     are deleted after ``keep_uploads`` seconds, and with the page.
+
+    ``open_to_all`` waives user and password. ``trusted_proxies`` (addresses and networks, parted by commas) may say in
+    X-Forwarded-For whom a request comes from. ``share_server`` (host:port) makes the link in place of Gradio's service.
     """
 
     server: str = DEFAULT_TARGET
@@ -26,6 +29,11 @@ class PageSettings:
     share: bool = False
     user: str | None = None
     password: str | None = None
+    open_to_all: bool = False
+    trusted_proxies: str | None = None
+    share_server: str | None = None
+    share_server_protocol: str | None = None
+    share_server_certificate: str | None = None
     max_file_size: int = 512 * 1024 * 1024
     keep_uploads: int = 900
     timeout: Timeout = field(default_factory=Timeout)
