@@ -1,45 +1,31 @@
-"""DICOM files: which of them are radiographs, and their pixels as they are meant to be looked at.
-
-Only the attributes named in ``_ATTRIBUTES`` are kept when a file is parsed, so that no name, date or number of a
-patient is held in memory, let alone shown or logged.
-"""
+"""DICOM files: which of them are radiographs, and their pixels as they are meant to be looked at."""
 
 from __future__ import annotations
 
-import logging
-import re
-import warnings
-import zlib
-from io import BytesIO
 from typing import Final
 
 from pydicom import Dataset
 from pydicom.dataset import FileDataset
-from pydicom.encaps import get_frame
-from pydicom.filereader import read_partial
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.tag import BaseTag, Tag
+from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from radiograph.codestream import codestream_size
+from radiograph.codestream import codestream_size, with_whole_spectrum
+from radiograph.dicom_file import damaged, parsed
 from radiograph.dicom_levels import Stored, grey_levels
+from radiograph.dicom_origin import ORIGIN_TAGS, take_origin
+from radiograph.dicom_overlay import OVERLAY_TAGS, overlay_of
 from radiograph.dicom_scope import refuse_other_modalities, scope_warnings
 from radiograph.errors import (
     ColourPicture,
     FrameNeeded,
-    NoPixels,
     RadiographError,
-    TooLarge,
-    Truncated,
     UnsupportedCompression,
     UnsupportedPixels,
 )
 from radiograph.image import Radiograph
-from radiograph.limits import MAX_PIXELS, check_picture_size
-
-# pydicom's warnings and log lines quote the values they are about, and those may be a patient's.
-logging.getLogger("pydicom").propagate = False
-warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.")
+from radiograph.limits import check_picture_size
 
 _ATTRIBUTES: Final = [
     Tag(keyword)
@@ -73,22 +59,8 @@ _ATTRIBUTES: Final = [
         "PixelData",
     )
 ]
-_FIRST_TAG: Final = re.compile(
-    rb"\x02\x00[\x00-\x16]\x00(UL|OB|UI)|\x08\x00[\x00-\x18]\x00((UL|CS|UI|DA|TM|SH)|[\x00-\x40]\x00\x00\x00)"
-    rb"|\x00\x08\x00[\x00-\x18](UL|CS|UI|DA|TM|SH)"
-)
-"""How a file without the 128 bytes of preamble begins: the meta group, or the identifying group in any coding."""
-
-_UNDEFINED_LENGTH: Final = 0xFFFFFFFF
-_MAX_INFLATED: Final = 2 * MAX_PIXELS + 2**24
-"""The largest picture with 16 bits a pixel, and a generous header."""
-_DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
+_TAGS: Final = [*_ATTRIBUTES, *ORIGIN_TAGS, *OVERLAY_TAGS]
 _GREY: Final = ("MONOCHROME1", "MONOCHROME2")
-
-
-def looks_like_dicom(data: bytes) -> bool:
-    """Return whether the bytes begin as a DICOM file does, with the preamble (PS3.10, 7.1) or without it."""
-    return data[128:132] == b"DICM" or _FIRST_TAG.match(data) is not None
 
 
 def read_dicom(data: bytes, frame: int | None = None) -> Radiograph:
@@ -103,62 +75,33 @@ def read_dicom(data: bytes, frame: int | None = None) -> Radiograph:
     except RadiographError:
         raise
     except Exception:  # a header may hold anything, and pydicom only looks at a value when it is asked for it
-        raise _damaged() from None
+        raise damaged() from None
 
 
 def _read(data: bytes, frame: int | None) -> Radiograph:
-    dataset = _parsed(data)
+    dataset = parsed(data, _TAGS)
+    origin = take_origin(dataset)
+    if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
+        raise UnsupportedPixels("The DICOM file stores floating point values. Export it with 8 or 16 bits a pixel.")
     refuse_other_modalities(dataset)
     remarks = scope_warnings(dataset)
     _refuse_pixel_kinds(dataset)
     columns, rows = int(dataset.Columns), int(dataset.Rows)
     check_picture_size(columns, rows)
-    stored = _decoded(dataset, _frame_index(dataset, frame))
+    index = _frame_index(dataset, frame)
+    stored = _decoded(dataset, index)
+    overlay = overlay_of(dataset, stored, index)
+    if overlay is not None:
+        remarks = (*remarks, "The file carries drawn annotations (an overlay), which the model is not shown.")
     levels, bits = grey_levels(stored, dataset)
-    return Radiograph(levels, bits, (columns, rows), "DICOM", remarks)
-
-
-def _parsed(data: bytes) -> FileDataset:
-    """Return the attributes of interest of a file that has pixels."""
-    data = _inflated(data)
-    stream = BytesIO(data)
-    ends: list[int | None] = [0]
-
-    def note_end(_tag: BaseTag, _vr: str | None, length: int) -> bool:
-        ends[0] = None if length == _UNDEFINED_LENGTH else stream.tell() + length
-        return False
-
-    dataset = read_partial(stream, note_end, force=True, specific_tags=list(_ATTRIBUTES))
-    if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
-        raise UnsupportedPixels("The DICOM file stores floating point values. Export it with 8 or 16 bits a pixel.")
-    if "PixelData" not in dataset:
-        # Where a value of undefined length is cut short, pydicom gives back nothing at all.
-        cut_short = not dataset if ends[0] is None else ends[0] != len(data)
-        if cut_short:
-            raise _damaged()
-        raise NoPixels("The DICOM file holds no picture, only a header or a report. Export the picture itself.")
-    return dataset
-
-
-def _inflated(data: bytes) -> bytes:
-    """Return a deflated file (PS3.5, A.5) as the plain one it stands for, or raise TooLarge.
-
-    pydicom would inflate it without a limit, and a few kilobytes can stand for gigabytes.
-    """
-    start = 144 + int.from_bytes(data[140:144], "little")  # after the meta group, whose length is its first value
-    if data[128:132] != b"DICM" or _DEFLATED not in data[144:start]:
-        return data
-    inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[start:], _MAX_INFLATED + 1)
-    if len(inflated) > _MAX_INFLATED:
-        raise TooLarge("The deflated DICOM file is too large once it is unpacked. Export the single radiograph.")
-    return data[:start].replace(_DEFLATED, ExplicitVRLittleEndian.encode().ljust(len(_DEFLATED), b"\0")) + inflated
+    return Radiograph(levels, bits, (columns, rows), "DICOM", remarks, origin, overlay)
 
 
 def _refuse_pixel_kinds(dataset: Dataset) -> None:
     """Raise ColourPicture or UnsupportedPixels unless a pixel is one grey value of at most 16 bit."""
     if int(dataset.get("SamplesPerPixel") or 1) != 1 or dataset.PhotometricInterpretation not in _GREY:
         raise ColourPicture(
-            "The DICOM file holds a colour picture, such as a photograph or a screen capture. "
+            f"The DICOM file holds {_colours(dataset)}, such as a photograph or a screen capture. "
             "Give the original radiograph."
         )
     allocated, depth = int(dataset.BitsAllocated), int(dataset.BitsStored)
@@ -167,6 +110,12 @@ def _refuse_pixel_kinds(dataset: Dataset) -> None:
             "The DICOM file stores its pixels with a number of bits that is not read. "
             "Export it with 8 to 16 bits a pixel."
         )
+
+
+def _colours(dataset: Dataset) -> str:
+    if dataset.PhotometricInterpretation == "PALETTE COLOR":
+        return "a picture in the colours of a palette"
+    return "a colour picture" if int(dataset.get("SamplesPerPixel") or 1) > 1 else "a picture that is not plain grey"
 
 
 def _frame_index(dataset: Dataset, frame: int | None) -> int:
@@ -192,17 +141,18 @@ def _decoded(dataset: FileDataset, index: int) -> Stored:
     except NotImplementedError:
         raise _not_decodable(syntax) from None
     if syntax.is_encapsulated:
-        _check_codestream(dataset, index)
+        index = _check_codestream(dataset, index)
     else:
         _trim(dataset)
     try:
-        stored, _ = decoder.as_array(dataset, index=index, raw=True)
+        # The bits above the stored ones may hold an overlay, and the levels are taken without them.
+        stored, _ = decoder.as_array(dataset, index=index, raw=True, view_only=True, correct_unused_bits=False)
     except Exception:
         if syntax.is_encapsulated:
             raise _not_decodable(syntax) from None
         raise
     if stored.dtype.itemsize > 2 or stored.shape != (dataset.Rows, dataset.Columns):
-        raise _damaged()
+        raise damaged()
     native: Stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
     return native
 
@@ -222,12 +172,23 @@ def _transfer_syntax(dataset: FileDataset) -> UID:
     return syntax
 
 
-def _check_codestream(dataset: Dataset, index: int) -> None:
-    """Raise Truncated where the compressed picture is not of the size in the header, before a decoder believes it."""
+def _check_codestream(dataset: Dataset, index: int) -> int:
+    """Return the place of the frame to decode, repaired where a known fault keeps decoders from it.
+
+    Raises Truncated where the compressed picture is not of the size in the header, before a decoder believes it.
+    """
     count = int(dataset.get("NumberOfFrames") or 1)
-    size = codestream_size(get_frame(dataset.PixelData, index, number_of_frames=count))
+    frame = get_frame(dataset.PixelData, index, number_of_frames=count)
+    size = codestream_size(frame)
     if size and size != (dataset.Columns, dataset.Rows):
-        raise _damaged()
+        raise damaged()
+    repaired = with_whole_spectrum(frame)
+    if repaired == frame:
+        return index
+    for keyword in ("NumberOfFrames", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
+        dataset.pop(keyword, None)
+    dataset.PixelData = encapsulate([repaired])
+    return 0
 
 
 def _trim(dataset: Dataset) -> None:
@@ -244,7 +205,3 @@ def _not_decodable(syntax: UID) -> UnsupportedCompression:
         f"The pixels are compressed {f'as {syntax.name}' if known else 'in an unknown way'} and cannot be decoded: "
         "the file is damaged or of a variant that is not read. Export it uncompressed or as JPEG 2000."
     )
-
-
-def _damaged() -> Truncated:
-    return Truncated("The DICOM file is damaged or incomplete. Copy or export it again.")

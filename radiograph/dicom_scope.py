@@ -39,6 +39,23 @@ OTHER_MODALITIES: Final = {
     "XA": "an angiogram",
     "XC": "a photograph",
 }
+_STORAGE: Final = "1.2.840.10008.5.1.4.1.1."
+OTHER_CLASSES: Final = {
+    "1.2": "a mammogram",
+    "1.3": "a dental X-ray",
+    "2": "a CT slice",
+    "3": "an ultrasound picture",
+    "4": "an MR slice",
+    "6": "an ultrasound picture",
+    "12.1": "an angiogram",
+    "13": "a 3D or tomosynthesis picture",
+    "20": "a nuclear medicine picture",
+    "66": "a segmentation",
+    "77": "a photograph or microscope picture",
+    "128": "a PET slice",
+    "481": "a radiotherapy object",
+}
+"""SOP classes (PS3.4, B.5) under ``_STORAGE``, each with all below it; some files name a wrong modality, or none."""
 BODY_PARTS: Final = {
     "ABDOMEN": "the abdomen",
     "BREAST": "the breast",
@@ -65,15 +82,20 @@ BODY_PARTS: Final = {
 
 
 def refuse_other_modalities(dataset: Dataset) -> None:
-    """Raise NotARadiograph where the file names a modality that is not radiography.
+    """Raise NotARadiograph where the file's modality, or the kind of DICOM object it is, is not radiography.
 
     Fluoroscopy (RF) passes with a warning, because rooms for both label plain exposures RF; angiography (XA) does not.
     """
-    words = OTHER_MODALITIES.get(_word(dataset, "Modality"))
+    words = OTHER_MODALITIES.get(_word(dataset, "Modality")) or _other_class(_word(dataset, "SOPClassUID"))
     if words:
         raise NotARadiograph(
             f"This is {words}, not a plain radiograph. Give the CR, DX or digitised film picture of the limb."
         )
+
+
+def _other_class(uid: str) -> str | None:
+    within = f"{uid.removeprefix(_STORAGE)}." if uid.startswith(_STORAGE) else ""
+    return next((words for start, words in OTHER_CLASSES.items() if within.startswith(f"{start}.")), None)
 
 
 def scope_warnings(dataset: Dataset) -> tuple[str, ...]:

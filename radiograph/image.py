@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from radiograph.errors import RadiographError as RadiographError
+from radiograph.dicom_origin import Origin
 
 FileKind = Literal["JPEG", "PNG", "TIFF", "WebP", "BMP", "DICOM", "phantom"]
 
@@ -19,7 +19,9 @@ class Radiograph:
 
     ``pixels`` is uint8 or uint16 [height, width] in 0..2**bits - 1, with the file's bit depth kept (8 to 16).
     ``original_size`` is (width, height) as stored in the file, before its orientation mark was applied.
-    ``warnings`` are sentences for the reader of the finding, never values from a DICOM header.
+    ``warnings`` are sentences for the reader of the finding, never values from a DICOM header. Of DICOM files alone,
+    ``origin`` tells which of them belong together, and ``overlay`` is what was drawn over the picture, bool
+    [height, width]; the model never sees it.
     """
 
     pixels: NDArray[np.uint8] | NDArray[np.uint16]
@@ -27,6 +29,8 @@ class Radiograph:
     original_size: tuple[int, int]
     kind: FileKind
     warnings: tuple[str, ...] = ()
+    origin: Origin | None = None
+    overlay: NDArray[np.bool_] | None = None
 
     @property
     def width(self) -> int:

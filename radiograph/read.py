@@ -29,7 +29,8 @@ from typing import Final
 
 import numpy as np
 
-from radiograph.dicom import looks_like_dicom, read_dicom
+from radiograph.dicom import read_dicom
+from radiograph.dicom_file import looks_like_dicom
 from radiograph.errors import EmptyFile, FileMissing, NotReadable, RadiographError, UnknownFormat
 from radiograph.image import FileKind, Radiograph
 from radiograph.limits import LOW_RESOLUTION, check_file_size

@@ -113,6 +113,45 @@ def test_other_modalities_are_refused_by_name(modality: str, words: str) -> None
     assert caught.value.code == "not_a_radiograph"
 
 
+@pytest.mark.parametrize(
+    ("sop_class", "words"),
+    [
+        ("2", "a CT slice"),
+        ("2.1", "a CT slice"),
+        ("6.1", "an ultrasound"),
+        ("77.1.4", "a photograph"),
+        ("1.2.1", "mammo"),
+    ],
+)
+@pytest.mark.parametrize("modality", ["DX", "OT", ""])
+def test_a_picture_of_another_kind_is_refused_whatever_its_modality_says(
+    sop_class: str, words: str, modality: str
+) -> None:
+    change = with_attributes(Modality=modality, SOPClassUID=f"1.2.840.10008.5.1.4.1.1.{sop_class}")
+    with pytest.raises(RadiographError, match=words) as caught:
+        read(dicom(change))
+    assert caught.value.code == "not_a_radiograph"
+
+
+@pytest.mark.parametrize("sop_class", ["1", "1.1", "1.1.1", "7", "12.2", "unknown"])
+def test_radiographs_and_secondary_captures_pass(sop_class: str) -> None:
+    assert not _remarks(with_attributes(SOPClassUID=f"1.2.840.10008.5.1.4.1.1.{sop_class}"))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "palette"),
+        ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3, "PlanarConfiguration": 1}, "a colour picture"),
+        ({"PhotometricInterpretation": "YBR_FULL_422", "SamplesPerPixel": 3}, "a colour picture"),
+    ],
+)
+def test_colour_is_refused_with_its_reason(attributes: dict[str, object], words: str) -> None:
+    with pytest.raises(RadiographError, match=words) as caught:
+        read(dicom(with_attributes(**attributes)))
+    assert caught.value.code == "colour_picture"
+
+
 @pytest.mark.parametrize("modality", ["CR", "DX", "DR", "RG", "dx "])
 def test_radiographs_pass_without_remark(modality: str) -> None:
     assert not _remarks(with_attributes(Modality=modality))
