@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from pydicom import Dataset
 from pydicom.dataset import FileDataset
@@ -60,6 +60,8 @@ _ATTRIBUTES: Final = [
     )
 ]
 _TAGS: Final = [*_ATTRIBUTES, *ORIGIN_TAGS, *OVERLAY_TAGS]
+_UNTOUCHED: Final[Any] = {"view_only": True, "correct_unused_bits": False}
+"""Not copied; the bits above the stored ones stay, because they may hold an overlay. (pydicom types both wrongly.)"""
 _GREY: Final = ("MONOCHROME1", "MONOCHROME2")
 
 
@@ -145,8 +147,7 @@ def _decoded(dataset: FileDataset, index: int) -> Stored:
     else:
         _trim(dataset)
     try:
-        # The bits above the stored ones may hold an overlay, and the levels are taken without them.
-        stored, _ = decoder.as_array(dataset, index=index, raw=True, view_only=True, correct_unused_bits=False)
+        stored, _ = decoder.as_array(dataset, index=index, raw=True, **_UNTOUCHED)
     except Exception:
         if syntax.is_encapsulated:
             raise _not_decodable(syntax) from None
