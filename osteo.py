@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 import typer
 
 from export.commands import MODELS, evaluate, export, versions_app
+from serving.commands import rollout_app
 from training.commands import data_app, train
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ app.command()(export)
 app.command()(evaluate)
 app.add_typer(data_app, name="data")
 app.add_typer(versions_app, name="versions")
+app.add_typer(rollout_app, name="rollout")
 
 Server = Annotated[str, typer.Option(help="gRPC address of the model server, host:port.", envvar="OSTEO_SERVER")]
 Model = Annotated[str, typer.Option(help="Name of the served model.")]

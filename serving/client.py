@@ -139,7 +139,7 @@ class FractureClient:
         self.label = label
         self._timeout = timeout
         self._retry = retry
-        self._channel = grpc.insecure_channel(target, options=_channel_options(target))
+        self._channel = grpc.insecure_channel(target, options=channel_options(target))
         self._prediction_service = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self._model_service = model_service_pb2_grpc.ModelServiceStub(self._channel)
         self._info: ModelInfo | None = None
@@ -283,7 +283,7 @@ class FractureClient:
         )
 
 
-def _channel_options(target: str) -> list[tuple[str, int]]:
+def channel_options(target: str) -> list[tuple[str, int]]:
     """Return channel settings: no size limits, and a quick return to a server that comes back.
 
     gRPC's own pause between attempts to reconnect grows to two minutes, far too long for a page that is looked at.
