@@ -13,11 +13,15 @@ from typing import Any
 import pytest
 import yaml
 
+from export import contract
 from serving.embedded.options import parse_command_line
+from serving.rollout_config import entry_of, parse
 from tests import processes
 
 Service = dict[str, Any]
 PROFILES = ("gpu", "cpu", "monitoring")
+MONITORS = ("prometheus", "grafana")
+VERSIONS = ("TF_SERVING_VERSION", "PROMETHEUS_VERSION", "GRAFANA_VERSION")
 SERVERS = {"gpu": "serving", "cpu": "serving-cpu"}
 PAGES = {"gpu": "page", "cpu": "page-cpu"}
 
@@ -29,14 +33,19 @@ def compose_command() -> list[str] | None:
     return ["docker-compose"] if shutil.which("docker-compose") else None
 
 
-@pytest.fixture(scope="module")
-def services(project_root: Path) -> dict[str, Service]:
-    """The services of all profiles as Compose itself resolves them."""
+def resolve(project_root: Path, *profiles: str) -> subprocess.CompletedProcess[str]:
+    """Return what Compose makes of docker-compose.yml with these profiles."""
     compose = compose_command()
     if compose is None:
         pytest.skip("There is no Compose here to read docker-compose.yml with (apt install docker-compose).")
-    command = [*compose, *(f"--profile={profile}" for profile in PROFILES), "config"]
-    run = subprocess.run(command, cwd=project_root, capture_output=True, text=True)
+    command = [*compose, *(f"--profile={profile}" for profile in profiles), "config"]
+    return subprocess.run(command, cwd=project_root, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def services(project_root: Path) -> dict[str, Service]:
+    """The services of all profiles as Compose itself resolves them."""
+    run = resolve(project_root, *PROFILES)
     assert run.returncode == 0, run.stderr
     resolved: dict[str, dict[str, Service]] = yaml.safe_load(run.stdout)
     return resolved["services"]
@@ -68,6 +77,14 @@ def mounts(service: Service) -> dict[str, tuple[Path, bool]]:
     return found
 
 
+def on_the_host(service: Service, path: str) -> Path:
+    """Return where a path inside the container stands on the host."""
+    for target, (source, _) in mounts(service).items():
+        if Path(path).is_relative_to(target):
+            return source / Path(path).relative_to(target)
+    raise AssertionError(f"{path} is not mounted")
+
+
 def published(service: Service) -> set[tuple[str, int, int]]:
     """Return (address, port of the host, port of the container) of every port, from the short or the long form."""
     found = set()
@@ -90,7 +107,13 @@ def test_a_profile_starts_its_server_and_its_page_and_nothing_else(services: dic
 
 
 def test_monitoring_can_stand_beside_either_profile(services: dict[str, Service]) -> None:
-    assert started(services, "monitoring") == {"prometheus"}
+    assert started(services, "monitoring") == set(MONITORS)
+
+
+@pytest.mark.parametrize("profiles", [(), *((profile,) for profile in PROFILES), ("cpu", "monitoring"), PROFILES])
+def test_compose_reads_every_choice_of_profiles(project_root: Path, profiles: tuple[str, ...]) -> None:
+    run = resolve(project_root, *profiles)
+    assert (run.returncode, run.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(("profile", "suffix"), [("gpu", "-gpu"), ("cpu", "")])
@@ -101,18 +124,23 @@ def test_the_image_is_tensorflow_serving_at_the_pinned_version(
     assert services[SERVERS[profile]]["image"] == f"tensorflow/serving:{version}{suffix}"
 
 
-@pytest.mark.parametrize("variable", ["TF_SERVING_VERSION", "PROMETHEUS_VERSION"])
+@pytest.mark.parametrize(("monitor", "image"), [("prometheus", "prom/prometheus"), ("grafana", "grafana/grafana")])
+def test_the_image_of_a_monitor_is_at_the_pinned_version(
+    services: dict[str, Service], project_root: Path, monitor: str, image: str
+) -> None:
+    assert services[monitor]["image"] == f"{image}:{settings(project_root)[f'{monitor.upper()}_VERSION']}"
+
+
+@pytest.mark.parametrize("variable", VERSIONS)
 def test_the_version_of_an_image_stands_in_one_place(project_root: Path, variable: str) -> None:
     version = settings(project_root)[variable]
     assert version not in (project_root / "docker-compose.yml").read_text()
+    assert not [path for path in (project_root / "docs").glob("*.md") if version in path.read_text(encoding="utf-8")]
 
 
 def test_a_missing_version_is_told_in_a_sentence(project_root: Path, tmp_path: Path) -> None:
-    compose = compose_command()
-    if compose is None:
-        pytest.skip("There is no Compose here (apt install docker-compose).")
     shutil.copy(project_root / "docker-compose.yml", tmp_path)
-    run = subprocess.run([*compose, "--profile", "cpu", "config"], cwd=tmp_path, capture_output=True, text=True)
+    run = resolve(tmp_path, "cpu")
     assert run.returncode != 0
     assert "is set in .env, which belongs beside docker-compose.yml" in run.stderr
 
@@ -137,16 +165,48 @@ def test_no_flag_is_the_stand_in_s_own(services: dict[str, Service], name: str) 
     assert not {"max_request_bytes", "max_reload_wait_seconds"} & set(flags(services[name]))
 
 
-@pytest.mark.parametrize("name", SERVERS.values())
+@pytest.mark.parametrize("name", [*SERVERS.values(), *MONITORS])
 def test_everything_mounted_exists_and_is_read_only(services: dict[str, Service], name: str) -> None:
-    wrong = {t: s for t, (s, read_only) in mounts(services[name]).items() if not read_only or not s.exists()}
+    # Prometheus' own volume is the one place that is written to.
+    mounted = {target: found for target, found in mounts(services[name]).items() if target != "/prometheus"}
+    wrong = {t: s for t, (s, read_only) in mounted.items() if not read_only or not s.exists()}
     assert wrong == {}
 
 
 @pytest.mark.parametrize("name", SERVERS.values())
-def test_every_path_in_a_flag_is_mounted(services: dict[str, Service], name: str) -> None:
-    paths = {value for value in flags(services[name]).values() if value.startswith("/")}
-    assert paths <= set(mounts(services[name]))
+def test_every_path_in_a_flag_is_there_on_the_host(services: dict[str, Service], name: str) -> None:
+    inside = [value for value in flags(services[name]).values() if value.startswith("/")]
+    assert [path for path in inside if not on_the_host(services[name], path).is_file()] == []
+
+
+@pytest.mark.parametrize("name", SERVERS.values())
+def test_the_folder_of_the_config_file_is_mounted_and_not_the_file(services: dict[str, Service], name: str) -> None:
+    config = flags(services[name])["model_config_file"]
+    assert str(Path(config).parent) in mounts(services[name])
+    assert config not in mounts(services[name])
+
+
+@pytest.mark.parametrize("name", SERVERS.values())
+def test_the_config_file_serves_the_shipped_version_as_stable(services: dict[str, Service], name: str) -> None:
+    path = on_the_host(services[name], flags(services[name])["model_config_file"])
+    entry = entry_of(parse(path.read_text(), str(path)), contract.MODEL_NAME, str(path))
+    served = on_the_host(services[name], entry.base_path)
+    assert entry.labels == {"stable": 1}
+    assert entry.versions == (1,)
+    assert (served / "1" / "saved_model.pb").is_file()
+
+
+@pytest.mark.parametrize("name", SERVERS.values())
+def test_the_server_follows_a_rollout_and_starts_again_after_one(services: dict[str, Service], name: str) -> None:
+    options = parse_command_line(services[name]["command"]).options
+    assert 0 < options.model_config_file_poll_wait_seconds <= 10
+    assert options.allow_version_labels_for_unavailable_models
+    assert options.max_num_load_retries == 0
+
+
+@pytest.mark.parametrize("name", PAGES.values())
+def test_the_page_asks_for_the_stable_version(services: dict[str, Service], name: str) -> None:
+    assert services[name]["command"][-2:] == ["--label", "stable"]
 
 
 @pytest.mark.parametrize("name", SERVERS.values())
@@ -186,9 +246,15 @@ def test_no_service_gets_more_rights_than_it_needs(services: dict[str, Service])
         assert not service.get("privileged"), name
 
 
-@pytest.mark.parametrize("name", SERVERS.values())
-def test_the_server_does_not_run_as_root(services: dict[str, Service], name: str) -> None:
-    assert int(services[name]["user"].split(":")[0]) > 0
+def test_nothing_runs_as_root(services: dict[str, Service]) -> None:
+    assert [name for name, service in services.items() if int(service["user"].split(":")[0]) == 0] == []
+
+
+def test_every_service_has_a_health_check(services: dict[str, Service], project_root: Path) -> None:
+    # The page's own stands in its image.
+    assert "HEALTHCHECK" in (project_root / "Dockerfile").read_text()
+    unwatched = {name for name, service in services.items() if "healthcheck" not in service}
+    assert unwatched == set(PAGES.values())
 
 
 def test_every_service_restarts_and_has_a_memory_limit(services: dict[str, Service]) -> None:
@@ -204,6 +270,11 @@ def test_the_stack_s_flags_bring_a_server_up_and_its_health_check_sees_it(
     server = services["serving-cpu"]
     grpc_port, rest_port = processes.free_port(), processes.free_port()
     given = flags(server) | {"port": str(grpc_port), "rest_api_port": str(rest_port)}
+    # The config file names a path inside the container.
+    config = on_the_host(server, given["model_config_file"]).read_text()
+    models = on_the_host(server, "/models/fracture")
+    (tmp_path / "models.config").write_text(config.replace("/models/fracture", str(models)))
+    given["model_config_file"] = str(tmp_path / "models.config")
     outside = {target: str(source) for target, (source, _) in mounts(server).items()}
     arguments = [f"--{name}={outside.get(value, value)}" for name, value in given.items()]
     test, *check = (part.replace("8501", str(rest_port)) for part in server["healthcheck"]["test"])
