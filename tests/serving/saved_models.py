@@ -206,6 +206,18 @@ def scalar() -> Mapping[str, Signature]:
     return {"serving_default": Signature({"x": x}, {"sum": tf.reduce_sum(x), "name": tf.constant(b"scalar")})}
 
 
+def image() -> Mapping[str, Signature]:
+    """The mean of each picture: next to no work on an input of a radiograph's size, to measure what surrounds it."""
+    import tensorflow as tf
+
+    pixels = tf.compat.v1.placeholder(tf.uint8, [None, None, None, 1], "image")
+    return {
+        "serving_default": Signature(
+            {"image": pixels}, {"mean": tf.reduce_mean(tf.cast(pixels, tf.float32), [1, 2, 3])}
+        )
+    }
+
+
 def counter() -> Mapping[str, Signature]:
     """Adds one to a variable at each request and tells it: state that lives as long as the version."""
     import tensorflow as tf
@@ -241,7 +253,7 @@ def write_warmup(version: Path, *serialized: bytes) -> None:
 
 def write_all(folder: Path, base: str) -> None:
     """Write every model, and the config file of the conformance run."""
-    for build in (half_plus_two, half_plus_three, matmul, text, dtypes, defaults, slow, rows, scalar, counter):
+    for build in (half_plus_two, half_plus_three, matmul, text, dtypes, defaults, slow, rows, scalar, image, counter):
         save(folder / build.__name__ / ("123" if build is half_plus_two else "1"), build)
     save(folder / "other_tag" / "1", constant(7.0), tags=("tuned", "special"))
     for version in (1, 2, 3):
