@@ -16,10 +16,11 @@ from export import contract
 from radiograph import RadiographError, prepare, read
 from radiograph.regions import RegionRule
 from training.datasets import DataError, PreparedCases, load, prepare_cases
-from training.evaluate import Answers, Model, draw, evaluate, predictions
+from training.evaluate import Answers, Model, draw, evaluate, looks, predictions
 from training.metrics import Metric, wilson
 from training.report import Comparison, Evaluation, compare
 from training.run import CACHE
+from training.targets import hold_against
 
 
 class MeasureError(Exception):
@@ -38,7 +39,7 @@ def measure(
     card = contract.read_card(version_dir)
     model = load_version(version_dir, card.temperature, card.bias)
     rule = RegionRule(**card.region_rule) if card.region_rule else None
-    turned_away = {"not_answered_outside_scope": not_answered(model, outside, card.input_size)} if outside else {}
+    turned_away = flagged_of_outside(model, outside, card.input_size) if outside else {}
     found = []
     for folder in folders:
         cases = load(folder)
@@ -48,23 +49,40 @@ def measure(
         predicted = predictions(prepared, answers, split)
         name = prepared.cases[0].source
         flagged = wilson(int(np.sum(answers.novelty > contract.NOVELTY_LIMIT)), len(answers.novelty))
-        evaluation = evaluate(name, predicted, card.thresholds, rule=rule, train=train, cases=prepared.cases)
-        metrics = {**evaluation.metrics, "flagged_outside_scope": flagged, **turned_away}
-        found.append(replace(evaluation, metrics=metrics))
+        evaluation = evaluate(
+            name, predicted, card.thresholds, rule=rule, train=train, cases=prepared.cases, cache=CACHE
+        )
+        looked = looks(model, prepared, predicted, answers, card.thresholds)
+        metrics = {**evaluation.metrics, **looked, "flagged": flagged, **turned_away}
+        targets = hold_against(name, split, metrics, card.metrics)
+        found.append(replace(evaluation, metrics=metrics, targets=targets))
         if out is not None:
-            draw(prepared, predicted, answers, card.thresholds, out / name)
+            draw(prepared, predicted, answers.heatmaps, found[-1], out / name)
     return found
 
 
-def not_answered(model: Model, folder: Path, size: int) -> Metric:
-    """Return the share of the files under ``folder`` that get no finding: refused when read, or too novel."""
+def flagged_of_outside(model: Model, folder: Path, size: int) -> dict[str, Metric]:
+    """Return the share of the files under ``folder`` that get no finding, of all and of each folder in it.
+
+    A file gets no finding when it is refused as it is read, or too novel. Raises ``MeasureError`` for an empty folder.
+    """
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    images = []
-    for path in paths:
+    if not paths:
+        raise MeasureError(f"{folder} holds no files. Give a folder of pictures that are no limb radiographs.")
+    answered = np.zeros(len(paths), bool)
+    images, rows = [], []
+    for row, path in enumerate(paths):
         with contextlib.suppress(RadiographError):
             images.append(prepare(read(path), size).image)
-    answered = int(np.sum(model(np.stack(images)).novelty <= contract.NOVELTY_LIMIT)) if images else 0
-    return wilson(len(paths) - answered, len(paths))
+            rows.append(row)
+    if images:
+        answered[rows] = model(np.stack(images)).novelty <= contract.NOVELTY_LIMIT
+    kinds = np.array([path.relative_to(folder).parts[0] if path.parent != folder else "" for path in paths])
+    found = {"flagged_of_outside": wilson(int(np.sum(~answered)), len(paths))}
+    for kind in np.unique(kinds[kinds != ""]):
+        inside = ~answered[kinds == kind]
+        found[f"flagged_of_outside_{kind}"] = wilson(int(np.sum(inside)), len(inside))
+    return found
 
 
 def compare_versions(first: Path, second: Path, folders: Sequence[Path], split: str) -> Comparison:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ _LEAST_GROUPS: Final = 10
 FEATURES: Final = ("width", "height", "file bytes", "mean brightness", "brightness spread")
 
 
-def describe(path: str | os.PathLike[str]) -> tuple[float, float, float, float, float]:
+def describe(path: Path) -> tuple[float, float, float, float, float]:
     """Return width, height, file bytes, mean and standard deviation of the grey values (0..255) of one image file.
 
     Raises ``OSError`` for a file that Pillow cannot decode.
@@ -32,7 +32,7 @@ def describe(path: str | os.PathLike[str]) -> tuple[float, float, float, float, 
     with Image.open(path) as image:
         grey = np.asarray(image.convert("L"), dtype=np.float32)
         width, height = image.size
-    return float(width), float(height), float(Path(path).stat().st_size), float(grey.mean()), float(grey.std())
+    return float(width), float(height), float(path.stat().st_size), float(grey.mean()), float(grey.std())
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,29 @@ class Split:
     groups: Groups
 
 
-def metadata_of(paths: Sequence[str | os.PathLike[str]]) -> Floats:
-    """Return ``describe`` of each path as float64 [N, 5]."""
-    return np.array([describe(path) for path in paths], dtype=np.float64).reshape(len(paths), len(FEATURES))
+def metadata_of(paths: Sequence[Path], cache: Path | None = None) -> Floats:
+    """Return ``describe`` of each path as float64 [N, 5], from the folder ``cache`` where it holds these files.
+
+    The cache knows a file by path, size and time of change. Raises ``OSError`` as ``describe`` does.
+    """
+    store = cache / f"metadata-{_fingerprint(paths)}.npy" if cache else None
+    if store is not None and store.is_file():
+        return np.asarray(np.load(store), dtype=np.float64)
+    found = np.array([describe(path) for path in paths], dtype=np.float64).reshape(len(paths), len(FEATURES))
+    if store is not None:
+        store.parent.mkdir(parents=True, exist_ok=True)
+        partial = store.with_suffix(".partial.npy")
+        np.save(partial, found)
+        partial.replace(store)
+    return found
+
+
+def _fingerprint(paths: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        stat = path.stat()
+        digest.update(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 def _linear() -> Pipeline:

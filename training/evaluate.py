@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from radiograph.regions import RegionRule
 from training import plots
@@ -15,6 +16,7 @@ from training.baselines import Split, metadata_baselines, metadata_of, named_bas
 from training.datasets import Case, PreparedCases
 from training.metrics import Metric, one_class
 from training.report import Evaluation, Predictions, assess
+from training.shortcuts import blank, energy_on_tissue, flips
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,13 +65,42 @@ def evaluate(
     rule: RegionRule | None,
     train: Sequence[Case] = (),
     cases: Sequence[Case] = (),
+    cache: Path | None = None,
 ) -> Evaluation:
     """Return every figure of one split; with ``train`` cases also what the shortcuts alone would score on ``cases``."""
-    return assess(data, predicted, thresholds, rule=rule, baselines=baselines(train, cases) if train else None)
+    return assess(data, predicted, thresholds, rule=rule, baselines=baselines(train, cases, cache) if train else None)
 
 
-def baselines(train: Sequence[Case], test: Sequence[Case]) -> dict[str, Metric]:
-    """Return the AUC on ``test`` of file metadata alone, of the region alone, and of region with hardware."""
+def looks(
+    model: Model, prepared: PreparedCases, predicted: Predictions, answers: Answers, thresholds: tuple[float, float]
+) -> dict[str, Metric]:
+    """Return whether the model looks at the limb: findings with markers and borders blanked, the map's energy on bone.
+
+    The energy is that of pictures with a finding: where nothing was found the map says nothing.
+    """
+    blanked = blank(prepared.images, prepared.geometries)
+    found = flips(answers.probability, model(blanked.images).probability, thresholds, blanked.markers, predicted.group)
+    marked = np.flatnonzero(blanked.markers)
+    if marked.size:
+        alone = blank(prepared.images[marked], [prepared.geometries[row] for row in marked], borders=False)
+        told = flips(
+            answers.probability[marked],
+            model(alone.images).probability,
+            thresholds,
+            alone.markers,
+            predicted.group[marked],
+        )
+        found["blanking_markers_alone_flips_finding"] = told["blanking_flips_finding"]
+    seen = np.flatnonzero(answers.probability >= thresholds[0])
+    geometries = [prepared.geometries[row] for row in seen]
+    return found | energy_on_tissue(answers.heatmaps[seen], prepared.images[seen], geometries, predicted.group[seen])
+
+
+def baselines(train: Sequence[Case], test: Sequence[Case], cache: Path | None = None) -> dict[str, Metric]:
+    """Return the AUC on ``test`` of file metadata alone, of the region alone, and of region with hardware.
+
+    ``cache`` is a folder that keeps the files' properties for the next time.
+    """
 
     def split(cases: Sequence[Case], features: NDArray[np.generic]) -> Split:
         labels = np.array([case.label for case in cases], np.int64)
@@ -81,7 +112,8 @@ def baselines(train: Sequence[Case], test: Sequence[Case]) -> dict[str, Metric]:
     if one_class(np.array([case.label for case in train])) or one_class(np.array([case.label for case in test])):
         return {}
     found = metadata_baselines(
-        split(train, metadata_of([case.path for case in train])), split(test, metadata_of([case.path for case in test]))
+        split(train, metadata_of([case.path for case in train], cache)),
+        split(test, metadata_of([case.path for case in test], cache)),
     )
     if any(case.region for case in test):
         for fields in (("region",), ("region", "hardware")):
@@ -91,20 +123,34 @@ def baselines(train: Sequence[Case], test: Sequence[Case]) -> dict[str, Metric]:
 
 
 def draw(
-    prepared: PreparedCases, predicted: Predictions, answers: Answers, thresholds: tuple[float, float], folder: Path
+    prepared: PreparedCases,
+    predicted: Predictions,
+    heatmaps: NDArray[np.floating],
+    evaluation: Evaluation,
+    folder: Path,
 ) -> list[Path]:
     """Write the pictures of an evaluation into ``folder`` and return their paths."""
-    labels, probability = predicted.label, predicted.probability
+    labels, probability, metrics = predicted.label, predicted.probability, evaluation.metrics
+    thresholds = [point.threshold for point in evaluation.points.values()]
     written = [
-        plots.roc(labels, probability, folder / "roc.png", thresholds=thresholds),
-        plots.precision_recall(labels, probability, folder / "precision_recall.png"),
-        plots.reliability(labels, {"calibrated": probability}, folder / "reliability.png"),
-        plots.confusion_matrix(labels, probability, thresholds[1], folder / "confusion_matrix.png"),
+        plots.roc(labels, probability, folder / "roc.png", area=metrics["auc"], thresholds=thresholds),
+        plots.precision_recall(
+            labels, probability, folder / "precision_recall.png", precision=metrics["average_precision"]
+        ),
+        plots.reliability(
+            labels,
+            {"before calibration": expit(predicted.logit), "after": probability},
+            folder / "reliability.png",
+        ),
+        *(
+            plots.confusion_matrix(labels, probability, threshold, folder / f"confusion_at_{name}.png")
+            for name, threshold in zip(("suspicion", "fracture"), thresholds, strict=True)
+        ),
     ]
     samples = [
         plots.Sample(
             image=prepared.images[row, :, :, 0],
-            heatmap=answers.heatmaps[row],
+            heatmap=heatmaps[row],
             boxes=predicted.boxes[row] if predicted.boxes is not None else (),
             label=int(labels[row]),
             probability=float(probability[row]),

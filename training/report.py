@@ -24,6 +24,7 @@ from training.calibration import brier, ece
 from training.comparison import AucDifference, Disagreement, delong, mcnemar
 from training.localisation import cut_all, energy_in_box, mean_average_precision, pointing_game
 from training.metrics import Metric, Rates, auc, average_precision, predictive_values, rates, seed_report
+from training.targets import Reached, targets_table
 
 PREVALENCES: Final = (0.05, 0.2, 0.5)
 STRATA: Final = ("region", "view", "hardware")
@@ -57,7 +58,8 @@ class Evaluation:
     """Everything measured on one split of one data set.
 
     ``metrics`` by name; ``points`` are the two operating points; ``strata`` maps region, view and hardware to their
-    values and these to figures; ``baselines`` are AUCs without the picture; ``seeds`` is the classification report.
+    values and these to figures; ``baselines`` are AUCs without the picture; ``seeds`` is the classification report;
+    ``targets`` holds the figures against what a shipped model should reach, where the data set has such targets.
     """
 
     data: str
@@ -70,6 +72,7 @@ class Evaluation:
     strata: Mapping[str, Mapping[str, Mapping[str, Metric]]]
     baselines: Mapping[str, Metric] = field(default_factory=dict)
     seeds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    targets: tuple[Reached, ...] = ()
 
     def card_metrics(self) -> dict[str, Metric]:
         """Return the defined metrics and baselines under ``"<data>/<split>/<figure>"``, for the model card."""
@@ -225,7 +228,23 @@ def table(evaluation: Evaluation) -> Group:
         counts.add_row("normal", str(tn), str(fp))
         counts.add_row("fractured", str(fn), str(tp))
         parts.append(counts)
+    if e.seeds:
+        parts.append(_classification(e.seeds))
+    if e.targets:
+        parts.append(targets_table(e.targets, e.split))
     return Group(*parts)
+
+
+def _classification(seeds: Mapping[str, Mapping[str, float]]) -> Table:
+    """Return scikit-learn's classification report at 0.5 as a table: what the two projects before this one printed."""
+    shown = Table(title="classification report at 0.5", title_justify="left", pad_edge=False)
+    shown.add_column("class")
+    for heading in ("precision", "recall", "f1-score", "support"):
+        shown.add_column(heading, justify="right")
+    for name, row in seeds.items():
+        figures = (f"{row[key]:.3f}" if key in row else "" for key in ("precision", "recall", "f1-score"))
+        shown.add_row(name, *figures, f"{row['support']:.0f}")
+    return shown
 
 
 def comparison_table(comparison: Comparison) -> Table:
