@@ -71,13 +71,31 @@ class DataSource:
 
 
 @dataclass(frozen=True)
+class CalibrationBin:
+    """The share of fractured among the test radiographs whose probability lies in ``low``..``high``.
+
+    ``fractured`` carries their number and Wilson's interval; ``high`` itself belongs to the next bin, 1.0 to the last.
+    """
+
+    low: float
+    high: float
+    fractured: Metric
+
+    def holds(self, probability: float) -> bool:
+        """Return whether a probability lies in this bin."""
+        return self.low <= probability < self.high or probability == self.high == 1.0
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """What a version says of itself; written to ``assets.extra/model_card.json``.
 
     ``thresholds`` are (suspicion, fracture) as calibrated probabilities; ``temperature`` and ``bias`` are the
     calibration ``sigmoid(logit / temperature + bias)``; ``metrics`` maps ``"<data set>/<split>/<figure>"`` to a
     ``Metric``; ``region_rule`` is how regions are cut from the heat map (``radiograph.regions.RegionRule``);
-    ``recipe`` names the preprocessing and training configuration; ``git`` is the commit of the code that exported it.
+    ``recipe`` names the preprocessing and training configuration; ``git`` is the commit of the code that exported it;
+    ``calibration`` counts test radiographs by their probability (empty on older cards); ``mirrored`` says that each
+    picture is read together with its mirror image.
     """
 
     name: str
@@ -99,6 +117,8 @@ class ModelCard:
     split: str = ""
     weights_sha256: str = ""
     region_rule: dict[str, Any] = field(default_factory=dict)
+    calibration: tuple[CalibrationBin, ...] = ()
+    mirrored: bool = False
 
     def to_json(self) -> str:
         """Return the card as indented JSON text that ``from_json`` reads back to an equal card."""
@@ -117,6 +137,10 @@ class ModelCard:
             raw["limits"] = tuple(raw["limits"])
             raw["sources"] = tuple(DataSource(**source) for source in raw["sources"])
             raw["metrics"] = {key: Metric(**metric) for key, metric in raw["metrics"].items()}
+            raw["calibration"] = tuple(
+                CalibrationBin(entry["low"], entry["high"], Metric(**entry["fractured"]))
+                for entry in raw.get("calibration", ())
+            )
             return cls(**raw)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CardError(f"This is not a model card of this program: {error}.") from error

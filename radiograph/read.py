@@ -69,14 +69,15 @@ def read(source: str | os.PathLike[str] | bytes, *, name: str | None = None, fra
     file is only read.
     """
     try:
-        return _noticed(_read(_content(source), frame))
+        return _noticed(_read(content(source), frame))
     except RadiographError as error:
         if name:
             error.name = _basename(name)
         raise
 
 
-def _content(source: str | os.PathLike[str] | bytes) -> bytes:
+def content(source: str | os.PathLike[str] | bytes) -> bytes:
+    """Return the bytes of a file of at most 512 MiB; raises FileMissing, NotReadable or TooLarge."""
     if isinstance(source, bytes):
         check_file_size(len(source))
         return source

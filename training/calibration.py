@@ -9,7 +9,19 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from training.metrics import ROUNDS, Floats, Groups, Labels, Metric, Scores, bootstrap, mean, one_class, undefined
+from training.metrics import (
+    ROUNDS,
+    Floats,
+    Groups,
+    Labels,
+    Metric,
+    Scores,
+    bootstrap,
+    mean,
+    one_class,
+    undefined,
+    wilson,
+)
 
 _TEMPERATURES: Final = (0.05, 20.0)
 _BIASES: Final = (-20.0, 20.0)
@@ -42,6 +54,31 @@ def ece(
 
     value = float(np.abs(gaps.sum(axis=0)).sum() / len(member))
     return bootstrap(statistic, value, groups, n=len(member), rounds=rounds, seed=seed)
+
+
+def fractured_by_probability(
+    labels: Labels, probabilities: Scores, thresholds: tuple[float, float], *, least: int = 40, most: int = 4
+) -> list[tuple[float, float, Metric]]:
+    """Return (low, high, share of fractured with Wilson's interval) for bins of probability from 0 to 1.
+
+    Bins never cross a threshold, so that each belongs to one finding; between thresholds there are as many of equal
+    mass as leave ``least`` cases in each, at least one and at most ``most``. A bin without cases is left out. Meant for
+    cases that neither trained nor calibrated the model.
+    """
+    column, truth = np.asarray(probabilities, dtype=np.float64), np.asarray(labels)
+    edges = [0.0]
+    for low, high in zip((0.0, *thresholds), (*thresholds, np.nextafter(1.0, 2.0)), strict=True):
+        within = column[(column >= low) & (column < high)]
+        parts = max(1, min(most, len(within) // least))
+        cuts = np.quantile(within, np.linspace(0, 1, parts + 1)[1:-1]) if parts > 1 else np.empty(0)
+        edges += [cut for cut in np.unique(cuts).tolist() if low < cut < high] + [min(float(high), 1.0)]
+    member = np.searchsorted(edges[1:-1], column, side="right")
+    counted = [truth[member == place] for place in range(len(edges) - 1)]
+    return [
+        (low, high, wilson(int(cases.sum()), len(cases)))
+        for low, high, cases in zip(edges[:-1], edges[1:], counted, strict=True)
+        if len(cases)
+    ]
 
 
 def calibrated(logits: Scores, temperature: float, bias: float) -> Floats:

@@ -15,6 +15,7 @@ from typing import Final
 from export import contract
 from ui.overlay import Layers, Polygon, jpeg, layers, png
 from ui.reading import OUTSIDE_SCOPE, Failure, Reading, Result
+from ui.words import percent
 
 
 @dataclass(frozen=True)
@@ -81,16 +82,6 @@ def escape(text: str) -> str:
 def sentence(text: str) -> str:
     """Return a sentence of this program as HTML, its commands (between backquotes) set as such."""
     return re.sub("&#96;(.+?)&#96;", r"<code>\1</code>", escape(text))
-
-
-def percent(value: float) -> str:
-    """Return a probability in words of the page: ``84 %``, ``8.5 %``, ``under 0.1 %``."""
-    if value < 0.001:
-        return "under 0.1 %"
-    if value > 0.999:
-        return "over 99.9 %"
-    digits = 1 if value < 0.0995 or value >= 0.995 else 0
-    return f"{100 * value:.{digits}f} %"
 
 
 def look_of(result: Result) -> Look:

@@ -15,7 +15,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from traceback import extract_tb
 from typing import Final
 
@@ -23,12 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export import contract
-from radiograph import Geometry, Radiograph, RadiographError, prepare, read
+from radiograph import FrameNeeded, Geometry, Radiograph, RadiographError, prepare, read
 from serving.client import BadRequest, ContractMismatch, FractureClient, InputSizeMismatch, Prediction, ServingError
+from ui.archive import ArchiveError
+from ui.sources import Failure as Failure
+from ui.sources import FilePath, Source, unpack
 
 log = logging.getLogger(__name__)
-
-FilePath = str | os.PathLike[str]
 
 OUTSIDE_SCOPE: Final = (
     "This does not look like the limb radiographs the model knows, so its finding means nothing and none is given."
@@ -39,15 +40,20 @@ OUTSIDE_SCOPE: Final = (
 class Reading:
     """A file that was read: the picture, the model's answer and the way from the answer's heat map to the picture.
 
-    ``file`` is the file as the caller named it; ``milliseconds`` the time from opening the file to the answer;
-    ``warnings`` are sentences of the file and of the answer.
+    ``source`` is where it was read from; ``milliseconds`` the time from opening the file to the answer; ``warnings``
+    are sentences of the file and of the answer.
     """
 
-    file: str
+    source: Source
     radiograph: Radiograph
     geometry: Geometry
     prediction: Prediction
     milliseconds: float
+
+    @property
+    def file(self) -> str:
+        """The file as the caller named it."""
+        return self.source.name
 
     @property
     def outside_scope(self) -> bool:
@@ -63,6 +69,15 @@ class Reading:
     def heatmap(self) -> NDArray[np.float32]:
         """The heat map on the radiograph, float32 [height, width] in 0..1."""
         return self.geometry.heatmap_to_original(self.prediction.heatmap)
+
+    def with_picture(self, picture: NDArray[np.uint8]) -> Reading:
+        """Return the reading with a smaller picture, uint8 [height, width], in place of the file's own pixels.
+
+        Sixteen megapixels become two or less, so that a study of many views can be kept.
+        """
+        height, width = picture.shape
+        radiograph = replace(self.radiograph, pixels=picture, bits=8, overlay=None)
+        return replace(self, radiograph=radiograph, geometry=replace(self.geometry, width=width, height=height))
 
     def to_dict(self) -> dict[str, object]:
         """Return the result for programs; ``finding`` is what was served, void where ``outside_scope`` is true."""
@@ -85,27 +100,6 @@ class Reading:
         return json.dumps(self.to_dict(), ensure_ascii=False)
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A file without a result: ``error`` is a sentence for the user, ``code`` the same for programs.
-
-    ``passing`` tells that the server was at fault, so that the same file may be read later.
-    """
-
-    file: str
-    error: str
-    code: str
-    passing: bool = False
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the failure for programs."""
-        return {"file": self.file, "error": self.error, "code": self.code}
-
-    def to_json(self) -> str:
-        """Return ``to_dict`` as one line of JSON."""
-        return json.dumps(self.to_dict(), ensure_ascii=False)
-
-
 Result = Reading | Failure
 
 
@@ -116,18 +110,24 @@ class Reader:
         self.client = client
 
     def read_files(self, paths: Iterable[FilePath]) -> Iterator[Result]:
-        """Yield one result a file, in order, holding one picture at a time."""
-        for path in paths:
-            yield self.read_file(path)
+        """Yield one result a file, in order, holding one picture at a time; archives are read member by member."""
+        for entry in unpack(Source(os.fspath(path), path) for path in paths).entries:
+            yield entry if isinstance(entry, Failure) else self.read_source(entry)
 
     def read_file(self, path: FilePath, *, name: str | None = None) -> Result:
         """Return the result for one file, called ``name`` (by default its path); never raises."""
-        file = name or os.fspath(path)
+        return self.read_source(Source(name or os.fspath(path), path))
+
+    def read_source(self, source: Source) -> Result:
+        """Return the result for one source; never raises."""
+        file = source.name
         started = time.perf_counter()
         try:
-            radiograph = read(path)
+            radiograph = read(source.content(), frame=source.frame)
             geometry, prediction = self._predict(radiograph)
-        except RadiographError as error:
+        except FrameNeeded as error:
+            return Failure(file, error.sentence, error.code, frames=error.count, source=source)
+        except (RadiographError, ArchiveError) as error:
             return Failure(file, error.sentence, error.code)
         except ServingError as error:
             lasting = isinstance(error, (BadRequest, ContractMismatch))
@@ -143,7 +143,7 @@ class Reader:
                 "The file could not be read for a reason this program does not know. Try it as PNG or JPEG.",
                 "unexpected",
             )
-        return Reading(file, radiograph, geometry, prediction, (time.perf_counter() - started) * 1e3)
+        return Reading(source, radiograph, geometry, prediction, (time.perf_counter() - started) * 1e3)
 
     def _predict(self, radiograph: Radiograph) -> tuple[Geometry, Prediction]:
         """Prepare at the served size and predict; once more if the server has changed the size in between."""

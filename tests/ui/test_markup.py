@@ -5,27 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ui.frame import NOTICE, header
-from ui.markup import FAILED, LOOKS, OUTSIDE, escape, percent, show, table
+from ui.markup import FAILED, LOOKS, OUTSIDE, escape, show, table
 from ui.reading import Failure
-
-
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
-        (0.0, "under 0.1 %"),
-        (0.0049, "0.5 %"),
-        (0.085, "8.5 %"),
-        (0.0994, "9.9 %"),
-        (0.0996, "10 %"),
-        (0.5, "50 %"),
-        (0.843, "84 %"),
-        (0.9949, "99 %"),
-        (0.996, "99.6 %"),
-        (1.0, "over 99.9 %"),
-    ],
-)
-def test_probabilities_are_words(value: float, words: str) -> None:
-    assert percent(value) == words
 
 
 def test_no_two_kinds_of_result_share_words_shape_or_colour() -> None:

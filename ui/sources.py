@@ -1,0 +1,97 @@
+"""Where a radiograph comes from: a file, a member of an archive, one frame of several."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from radiograph.read import content
+from ui import archive
+
+FilePath = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One radiograph to read: ``name`` as people see it, the file at ``path``, its place in an archive, its frame.
+
+    The file is opened again each time it is asked for, so a source holds no pixels.
+    """
+
+    name: str
+    path: FilePath
+    place: int | None = None
+    frame: int | None = None
+
+    def content(self) -> bytes:
+        """Return the bytes of the file; raises RadiographError or ArchiveError where it cannot be had."""
+        return content(self.path) if self.place is None else archive.member_bytes(self.path, self.place)
+
+    def at_frame(self, frame: int) -> Source:
+        """Return the source of one frame (from 1), which its name says."""
+        return replace(self, name=f"{self.name}, frame {frame}", frame=frame)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file without a result: ``error`` is a sentence for the user, ``code`` the same for programs.
+
+    ``passing`` tells that the server was at fault, so that the same file may be read later; ``frames`` is how many
+    frames there are where one must be chosen, with ``Source.at_frame`` of ``source``.
+    """
+
+    file: str
+    error: str
+    code: str
+    passing: bool = False
+    frames: int | None = None
+    source: Source | None = None
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the failure for programs."""
+        return {"file": self.file, "error": self.error, "code": self.code}
+
+    def to_json(self) -> str:
+        """Return ``to_dict`` as one line of JSON."""
+        return json.dumps(self.to_dict(), ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What files and archives hold, in order; ``left_out`` counts members that never are radiographs."""
+
+    entries: tuple[Source | Failure, ...]
+    left_out: int = 0
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """A sentence on what was left out, where anything was."""
+        if not self.left_out:
+            return ()
+        what = "1 file was" if self.left_out == 1 else f"{self.left_out} files were"
+        return (f"{what} left out of the archive: indexes and what macOS or Windows add.",)
+
+
+def unpack(sources: Iterable[Source]) -> Listing:
+    """Return the sources with every ZIP archive replaced by its members; what cannot be read is a Failure in place."""
+    entries: list[Source | Failure] = []
+    left_out = 0
+    for source in sources:
+        if source.place is not None or not archive.is_archive(source.path):
+            entries.append(source)
+            continue
+        try:
+            found, passed_over = archive.members(source.path)
+        except archive.ArchiveError as error:
+            entries.append(Failure(source.name, error.sentence, error.code))
+            continue
+        left_out += passed_over
+        for member in found:
+            name = f"{source.name}/{member.name}"
+            if member.fault:
+                entries.append(Failure(name, member.fault.sentence, member.fault.code))
+            else:
+                entries.append(Source(name, source.path, member.place))
+    return Listing(tuple(entries), left_out)
