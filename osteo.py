@@ -17,7 +17,7 @@ import typer
 
 from export.commands import MODELS, evaluate, export, versions_app
 from serving.commands import rollout_app
-from training.commands import data_app, train
+from training.commands import crossval, data_app, train
 
 if TYPE_CHECKING:
     from serving.client import FractureClient
@@ -32,6 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(train)
+app.command()(crossval)
 app.command()(export)
 app.command()(evaluate)
 app.add_typer(data_app, name="data")

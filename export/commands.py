@@ -24,6 +24,8 @@ def export(
     base: Annotated[Path, typer.Option(help="Folder of the versions.")] = MODELS,
     version: Annotated[int | None, typer.Option(help="Version number; default: the next.")] = None,
     report: Annotated[bool, typer.Option(help="Evaluate on the data's test split, for the card.")] = True,
+    outside: Annotated[Path | None, typer.Option(help="Pictures that are no limb radiographs, for the card.")] = None,
+    folds: Annotated[Path | None, typer.Option(help="Result file of osteo crossval, for the card.")] = None,
 ) -> None:
     """Publish trained weights as the next version, calibrated on the data's val split.
 
@@ -31,11 +33,13 @@ def export(
     """
     from rich.console import Console
 
-    from export.release import release_weights
+    from export.release import Report, release_weights
     from training.report import json_line, table
 
     weights = run / "best.npz" if run.is_dir() else run
-    folder, evaluations = release_weights(weights, data, base, version=version, report=report)
+    folder, evaluations = release_weights(
+        weights, data, base, version=version, report=Report(data, outside, folds) if report else Report(folds=folds)
+    )
     for evaluation in evaluations:
         Console().print(table(evaluation))
     typer.echo(f"Published {folder}")
@@ -50,14 +54,18 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Write plots and grids of hits and misses here.")] = None,
     compare: Annotated[Path | None, typer.Option(help="A second version, for DeLong's and McNemar's tests.")] = None,
     outside: Annotated[Path | None, typer.Option(help="Pictures that are no limb radiographs: how many pass?")] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Folder of the training run: draw its accuracy and loss too.")
+    ] = None,
 ) -> None:
     """Measure an exported version: every figure with its n and 95 % interval, then one line of JSON.
 
-    Example: osteo evaluate --data fracatlas --split test
+    On FracAtlas the last table holds the figures against what a shipped model should reach.
+    Example: osteo evaluate --data fracatlas --split test --outside out_of_scope --out plots
     """
     from rich.console import Console
 
-    from export.measure import compare_versions, measure
+    from export.measure import compare_versions, draw_history, measure
     from export.versions import newest
     from training.report import comparison_table, json_line, table
 
@@ -67,6 +75,8 @@ def evaluate(
         Console().print(comparison_table(comparison))
         typer.echo(json_line(comparison))
         return
+    if run is not None:
+        typer.echo(f"Learning curves: {draw_history(run, out or run)}")
     evaluations = measure(folder, data, split, out, outside)
     for evaluation in evaluations:
         Console().print(table(evaluation))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -18,22 +18,24 @@ import keras
 import numpy as np
 
 from export import contract
-from export.measure import evaluate_prepared, load_version
+from export.golden import write_golden
+from export.measure import measure
 from export.savedmodel import Answering, write_saved_model
 from export.versions import publish
 from export.warmup import write_warmup
 from radiograph import PREPROCESSING
 from radiograph.regions import RegionRule
 from training.calibration import calibrated, fit_temperature
-from training.datasets import PreparedCases, load, manifest_sha256, prepare_cases
+from training.crossval import read_cross_validation
+from training.datasets import PreparedCases, load, manifest_sha256
 from training.localisation import choose_rule
-from training.metrics import choose_thresholds
+from training.metrics import Metric, choose_thresholds
 from training.model import FEATURES, LOGIT, MAP, build_model
 from training.novelty import fit_novelty
 from training.recipe import Recipe
 from training.report import Evaluation
-from training.run import CACHE, load_splits
-from training.validate import outputs
+from training.run import Splits, load_splits
+from training.validate import outputs, worth_mirroring
 from training.weights import load_weights, recipe_of
 
 LICENCES: Final = {
@@ -60,29 +62,43 @@ def calibrate(network: keras.Model, train: PreparedCases, val: PreparedCases) ->
 
     Raises ``ReleaseError`` where validation holds one class only.
     """
-    told = outputs(network, val.images)
+    mirrored = worth_mirroring(network, val)
+    told = outputs(network, val.images, mirrored=mirrored)
     try:
         temperature, bias = fit_temperature(told[LOGIT], val.labels)
         probability = calibrated(told[LOGIT], temperature, bias)
         thresholds = choose_thresholds(val.labels, probability)
     except ValueError as error:
         raise ReleaseError(f"The validation data cannot calibrate this model: {error}") from error
-    novelty = fit_novelty(outputs(network, train.images)[FEATURES], told[FEATURES])
+    novelty = fit_novelty(outputs(network, train.images, mirrored=mirrored)[FEATURES], told[FEATURES])
     maps = 1 / (1 + np.exp(-told[MAP]))
     boxes = [
         [geometry.box_to_input(box) for box in case.boxes or ()]
         for case, geometry in zip(val.cases, val.geometries, strict=True)
     ]
     rule = choose_rule(maps, boxes, probability)[0] if any(boxes) else RegionRule()
-    return Answering(temperature, bias, thresholds, novelty), rule
+    return Answering(temperature, bias, thresholds, novelty, mirrored), rule
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a card reports beside validation: test splits of ``folders``, pictures ``outside`` the scope, ``folds``.
+
+    ``folds`` is the result file of a cross-validation (``training.crossval``).
+    """
+
+    folders: Sequence[Path] = ()
+    outside: Path | None = None
+    folds: Path | None = None
 
 
 def release_weights(
-    weights: Path, folders: Sequence[Path], base: Path, *, version: int | None = None, report: bool = True
+    weights: Path, folders: Sequence[Path], base: Path, *, version: int | None = None, report: Report | None = None
 ) -> tuple[Path, list[Evaluation]]:
-    """Publish the weights of a training run; calibrate on the val split of the data, ``report`` on its test split.
+    """Publish the weights of a training run; calibrate on the val split of the data, then measure what is to report.
 
-    Raises ``ReleaseError``, ``WeightsError``, ``DataError`` or ``VersionError``.
+    Of the report's folders those without a test split are left out. Raises ``ReleaseError``, ``WeightsError``,
+    ``DataError`` or ``VersionError``.
     """
     if not weights.is_file():
         raise ReleaseError(f"{weights} is not there: no epoch of that run has ended yet, or it is another folder.")
@@ -90,65 +106,76 @@ def release_weights(
     splits = load_splits(folders, recipe)
     network = build_model(replace(recipe.model, weights="none"))
     load_weights(network, weights)
-    size = recipe.model.input_size
-    reports = []
-    for folder in folders if report else ():
-        test = [case for case in load(folder) if case.split == "test"]
-        if test:
-            reports.append(prepare_cases(test, size, CACHE))
+    asked = report or Report()
+    tested = tuple(folder for folder in asked.folders if any(case.split == "test" for case in load(folder)))
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    return release(network, recipe, splits.train, splits.val, reports, base, version=version, weights_sha256=digest)
+    asked = replace(asked, folders=tested)
+    return release(network, recipe, splits, base, report=asked, version=version, weights_sha256=digest)
 
 
 def release(
     network: keras.Model,
     recipe: Recipe,
-    train: PreparedCases,
-    val: PreparedCases,
-    reports: Sequence[PreparedCases],
+    splits: Splits,
     base: Path,
     *,
+    report: Report,
     version: int | None = None,
     half_constants: bool = True,
     weights_sha256: str = "",
 ) -> tuple[Path, list[Evaluation]]:
-    """Publish ``network`` under ``base`` and return its folder and its evaluations on ``reports``.
+    """Publish ``network`` under ``base`` and return its folder and its evaluations on the report's folders.
 
     Raises ``ReleaseError`` or ``VersionError``; nothing half-written stays behind.
     """
-    answering, rule = calibrate(network, train, val)
+    folds = _fold_metrics(report.folds) if report.folds else {}
+    answering, rule = calibrate(network, splits.train, splits.val)
     evaluations: list[Evaluation] = []
 
     def build(folder: Path) -> None:
         write_saved_model(network, answering, folder, half_constants=half_constants)
-        model = load_version(folder, answering.temperature, answering.bias)
-        evaluations.extend(evaluate_prepared(model, prepared, answering.thresholds, rule) for prepared in reports)
-        card = _card(recipe, train, val, answering, rule, evaluations, half_constants, weights_sha256)
-        card_file = folder / contract.CARD_PATH
-        card_file.parent.mkdir(parents=True, exist_ok=True)
-        card_file.write_text(card.to_json(), encoding="utf-8")
+        card = _card(recipe, splits, answering, rule, half_constants, weights_sha256)
+        card = replace(card, metrics=_for_card(folds))
+        _write_card(card, folder)
+        if report.folders:
+            evaluations.extend(measure(folder, report.folders, "test", outside=report.outside))
+            found = {key: metric for evaluation in evaluations for key, metric in evaluation.card_metrics().items()}
+            _write_card(replace(card, metrics=_for_card(found | folds)), folder)
         write_warmup(folder, card.input_size)
+        write_golden(folder, card.input_size)
 
     return publish(base, build, version=version), evaluations
 
 
+def _fold_metrics(result: Path) -> dict[str, Metric]:
+    source, count, metrics = read_cross_validation(result)
+    return {f"{source}/{count}-fold/{name}": metric for name, metric in metrics.items()}
+
+
+def _for_card(metrics: Mapping[str, Metric]) -> dict[str, contract.Metric]:
+    return {key: contract.Metric(**asdict(metric)) for key, metric in metrics.items()}
+
+
+def _write_card(card: contract.ModelCard, folder: Path) -> None:
+    file = folder / contract.CARD_PATH
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(card.to_json(), encoding="utf-8")
+
+
 def _card(
     recipe: Recipe,
-    train: PreparedCases,
-    val: PreparedCases,
+    splits: Splits,
     answering: Answering,
     rule: RegionRule,
-    evaluations: Sequence[Evaluation],
     half_constants: bool,
     weights_sha256: str,
 ) -> contract.ModelCard:
     sources = []
-    for name in dict.fromkeys(case.source for case in train.cases):
-        cases = [case for case in train.cases if case.source == name]
+    for name in dict.fromkeys(case.source for case in splits.train.cases):
+        cases = [case for case in splits.train.cases if case.source == name]
         licence, citation = LICENCES.get(name, ("not stated", ""))
         sources.append(contract.DataSource(name, licence, len(cases), manifest_sha256(cases), citation))
     size = recipe.model.input_size
-    metrics = {key: metric for evaluation in evaluations for key, metric in evaluation.card_metrics().items()}
     return contract.ModelCard(
         name=contract.MODEL_NAME,
         backbone=recipe.model.backbone,
@@ -158,15 +185,16 @@ def _card(
         thresholds=answering.thresholds,
         temperature=answering.temperature,
         bias=answering.bias,
+        mirrored=answering.mirrored,
         precision="float32, constants stored as float16" if half_constants else "float32",
         git=_commit(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         sources=tuple(sources),
-        metrics={key: contract.Metric(**asdict(metric)) for key, metric in metrics.items()},
+        metrics={},
         recipe=recipe.as_dict(),
         intended_use=INTENDED_USE,
         limits=LIMITS,
-        split=f"train {len(train.cases)}, val {len(val.cases)}; groups never cross a split",
+        split=f"train {len(splits.train.cases)}, val {len(splits.val.cases)}; groups never cross a split",
         weights_sha256=weights_sha256,
         region_rule=asdict(rule),
     )

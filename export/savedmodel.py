@@ -22,6 +22,7 @@ from export.decode import decode_and_prepare
 from export.fold import fold_batch_norm
 from training.model import FEATURES, LOGIT, MAP
 from training.novelty import Novelty
+from training.validate import both_ways
 
 Tensor = Any
 _IMAGE_FEED: Final = "network_image"
@@ -31,12 +32,16 @@ _LARGE: Final = 1024
 
 @dataclass(frozen=True, eq=False)
 class Answering:
-    """What turns the network's logit into an answer: calibration, thresholds and the novelty Gaussian."""
+    """What turns the network's logit into an answer: calibration, thresholds and the novelty Gaussian.
+
+    With ``mirrored`` the network reads each picture and its mirror image, and the mean of both answers.
+    """
 
     temperature: float
     bias: float
     thresholds: tuple[float, float]
     novelty: Novelty
+    mirrored: bool = False
 
 
 def write_saved_model(network: keras.Model, answering: Answering, folder: Path, *, half_constants: bool) -> None:
@@ -49,12 +54,21 @@ def write_saved_model(network: keras.Model, answering: Answering, folder: Path, 
         image = tf.compat.v1.placeholder(tf.uint8, [None, size, size, 1], name=contract.INPUT_IMAGE)
         files = tf.compat.v1.placeholder(tf.string, [None], name=contract.INPUT_BYTES)
         prepared = decode_and_prepare(files, size)
+
+        def network_of(pixels: Tensor, scope: str) -> Mapping[str, Tensor]:
+            if not answering.mirrored:
+                return run(pixels, constants, scope)
+            # one pass over a batch of both is cheaper than two passes
+            twice = run(tf.concat([pixels, tf.reverse(pixels, [2])], 0), constants, scope)
+            halves = {name: tf.split(value, 2) for name, value in twice.items()}
+            return both_ways(*({name: half[side] for name, half in halves.items()} for side in (0, 1)))
+
         signatures = {
             contract.SIGNATURE_IMAGE: _signature(
-                contract.INPUT_IMAGE, image, _answer(image, run(image, constants, "pixels"), answering)
+                contract.INPUT_IMAGE, image, _answer(image, network_of(image, "pixels"), answering)
             ),
             contract.SIGNATURE_BYTES: _signature(
-                contract.INPUT_BYTES, files, _answer(prepared, run(prepared, constants, "files"), answering)
+                contract.INPUT_BYTES, files, _answer(prepared, network_of(prepared, "files"), answering)
             ),
         }
         # the builder makes its folder itself and refuses one that is there

@@ -43,6 +43,36 @@ def train(
     typer.echo(f"Weights: {best}. Next: osteo export {folder} " + " ".join(f"--data {path}" for path in data))
 
 
+def crossval(
+    data: Data,
+    of: Annotated[str, typer.Option("--of", help="The set that is read in folds; the others always train.")],
+    config: Annotated[Path, typer.Option(help="Recipe: a TOML file, or the name of one that comes along.")] = Path(
+        "fracture"
+    ),
+    folds: Annotated[int, typer.Option(help="Number of folds; groups stay whole.")] = 5,
+    run: Annotated[Path | None, typer.Option(help="Folder of the folds' runs; one that is there goes on.")] = None,
+    start: Annotated[Path | None, typer.Option("--from", help="Weights (.npz) that never saw the set.")] = None,
+) -> None:
+    """Cross-validate a recipe on a small set: each radiograph is read by a network that never saw its group.
+
+    Example: osteo crossval --data fracatlas --data bonedata --of bonedata --from runs/fracture-448/best.npz
+    """
+    import json
+    from dataclasses import replace
+
+    from rich.console import Console
+
+    from training.crossval import cross_validate, table
+    from training.recipe import load_recipe
+
+    recipe = load_recipe(config)
+    recipe = replace(recipe, start=str(start) if start else recipe.start)
+    console = Console()
+    result = cross_validate(recipe, data, of, folds, run or Path("runs") / f"{recipe.name}-folds", console)
+    console.print(table(result))
+    typer.echo(json.dumps(result.as_dict()))
+
+
 @data_app.command("audit")
 def audit(
     folder: Annotated[Path, typer.Argument(help="A folder tree or a folder with manifest.csv.")],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import keras
 import numpy as np
@@ -16,16 +16,41 @@ from training.model import FEATURES, LOGIT, MAP
 
 Epoch = dict[str, float]
 
+MIRROR_GAIN: Final = 0.005
+"""Of the validation score: less is not worth a second pass through the network."""
 
-def outputs(network: keras.Model, images: NDArray[np.uint8], batch: int = 32) -> dict[str, NDArray[np.float32]]:
-    """Return the network's outputs by name (``training.model``) for prepared images uint8 [N,S,S,1], row by row."""
+
+def outputs(
+    network: keras.Model, images: NDArray[np.uint8], batch: int = 32, *, mirrored: bool = False
+) -> dict[str, NDArray[np.float32]]:
+    """Return the network's outputs by name (``training.model``) for prepared images uint8 [N,S,S,1], row by row.
+
+    With ``mirrored`` they are the mean over each picture and its mirror image, the map turned back.
+    """
 
     @tf.function(reduce_retracing=True)
     def forward(x: Any) -> Any:
         return network(tf.cast(x, tf.float32), training=False)
 
-    parts = [forward(images[start : start + batch]) for start in range(0, len(images), batch)]
-    return {name: np.concatenate([part[name].numpy() for part in parts]) for name in (LOGIT, MAP, FEATURES)}
+    def answer(x: NDArray[np.uint8]) -> dict[str, Any]:
+        upright = forward(x)
+        return both_ways(upright, forward(x[:, :, ::-1])) if mirrored else upright
+
+    parts = [answer(images[start : start + batch]) for start in range(0, len(images), batch)]
+    return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in (LOGIT, MAP, FEATURES)}
+
+
+def both_ways(upright: Mapping[str, Any], mirrored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the mean of a network's outputs for pictures and for their mirror images, the map turned back."""
+    turned = {**mirrored, MAP: mirrored[MAP][:, :, ::-1]}
+    return {name: (upright[name] + turned[name]) / 2 for name in (LOGIT, MAP, FEATURES)}
+
+
+def worth_mirroring(network: keras.Model, val: PreparedCases) -> bool:
+    """Return whether reading each picture and its mirror image, at twice the cost, is clearly better on ``val``."""
+    once = validation_figures(outputs(network, val.images), val)
+    twice = validation_figures(outputs(network, val.images, mirrored=True), val)
+    return twice["val_score"] - once["val_score"] >= MIRROR_GAIN
 
 
 def validation_figures(said: Mapping[str, NDArray[np.float32]], val: PreparedCases) -> Epoch:

@@ -1,0 +1,88 @@
+"""Cross-validation: every radiograph of the held source is read once, by a network that never saw its group."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from radiograph.phantom_dataset import write_dataset
+from training.crossval import RESULT, cross_validate, read_cross_validation
+from training.datasets import DataError
+from training.model import build_model
+from training.recipe import Recipe, Sampling, Stage
+from training.weights import save_weights
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two data sets under names of their own: ``main`` with splits, ``small`` to be cross-validated."""
+    base = tmp_path_factory.mktemp("sets")
+    made = []
+    for name, count, seed in (("main", 24, 5), ("small", 12, 6)):
+        folder = write_dataset(base / f"{name}-made", count, seed=seed).by_manifest
+        made.append(folder.rename(base / name))
+    return made
+
+
+def test_every_case_of_the_source_is_read_once(
+    folders: list[Path], tiny_recipe: Recipe, tmp_path: Path, cache: Path
+) -> None:
+    recipe = replace(tiny_recipe, stages=(Stage(1, 1e-3),))
+    result = cross_validate(recipe, folders, "small", 2, tmp_path / "run", Console(quiet=True), cache)
+    assert result.images == 12
+    assert result.metrics["auc"].n == 12
+    assert sum(fold.n for fold in result.by_fold) == 12
+    source, count, metrics = read_cross_validation(tmp_path / "run" / RESULT)
+    assert (source, count) == ("small", 2)
+    assert metrics == result.metrics
+    for fold in (1, 2):
+        assert (tmp_path / "run" / f"fold-{fold}" / "best.npz").is_file()
+
+
+def test_weights_that_may_have_seen_the_source_are_refused(
+    folders: list[Path], tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    weights = tmp_path / "seen.npz"
+    save_weights(build_model(tiny_recipe.model), tiny_recipe, weights)
+    recipe = replace(tiny_recipe, start=str(weights))
+    with pytest.raises(DataError, match="may have been trained on small"):
+        cross_validate(recipe, folders, "small", 2, tmp_path / "run", Console(quiet=True))
+
+
+def test_weights_whose_own_start_may_have_seen_the_source_are_refused(
+    folders: list[Path], tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    network = build_model(tiny_recipe.model)
+    save_weights(network, tiny_recipe, tmp_path / "first.npz")
+    left_out = {"small": Sampling(0, 0)}
+    save_weights(
+        network, replace(tiny_recipe, start=str(tmp_path / "first.npz"), sampling=left_out), tmp_path / "second.npz"
+    )
+    recipe = replace(tiny_recipe, start=str(tmp_path / "second.npz"))
+    with pytest.raises(DataError, match=r"first\.npz"):
+        cross_validate(recipe, folders, "small", 2, tmp_path / "run", Console(quiet=True))
+
+
+@pytest.mark.parametrize(
+    ("which", "source", "sentence"),
+    [
+        ([0, 1], "large", "None of the data folders is called large"),
+        ([1], "small", "another data set with a val split"),
+    ],
+)
+def test_without_the_source_or_another_set_it_says_so(
+    folders: list[Path], tiny_recipe: Recipe, tmp_path: Path, which: list[int], source: str, sentence: str
+) -> None:
+    with pytest.raises(DataError, match=sentence):
+        cross_validate(tiny_recipe, [folders[i] for i in which], source, 2, tmp_path, Console(quiet=True))
+
+
+def test_a_file_that_is_no_result_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "other.json"
+    file.write_text(json.dumps({"source": "small"}))
+    with pytest.raises(DataError, match="not a result of: osteo crossval"):
+        read_cross_validation(file)

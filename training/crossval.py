@@ -1,0 +1,157 @@
+"""Cross-validation of one source while the others always train: how a recipe does on a set too small to hold out.
+
+Every radiograph of the held source is read once, by a network that never saw its group. The folds' logits are
+calibrated on the other sources' validation split before they are pooled, because each network has a scale of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from training.calibration import calibrated, fit_temperature
+from training.datasets import Case, DataError, folds, prepare_cases
+from training.fit import WEIGHTS, fit
+from training.metrics import Metric, auc, average_precision
+from training.model import LOGIT, build_model
+from training.recipe import Recipe
+from training.run import CACHE, load_cases
+from training.validate import outputs, worth_mirroring
+from training.weights import load_weights, recipe_of
+
+RESULT: Final = "crossval.json"
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """Figures of ``source`` over ``count`` folds, pooled; ``by_fold`` are the AUCs of the folds alone."""
+
+    source: str
+    recipe: str
+    count: int
+    images: int
+    fractured: int
+    groups: int
+    metrics: dict[str, Metric]
+    by_fold: tuple[Metric, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the figures as plain values, as ``crossval.json`` keeps them."""
+        return asdict(self)
+
+
+def cross_validate(
+    recipe: Recipe, folders: Sequence[Path], source: str, count: int, run: Path, console: Console, cache: Path = CACHE
+) -> CrossValidation:
+    """Return the figures of ``source`` by ``count`` folds over its groups, each fold trained into ``run/fold-k``.
+
+    Goes on where a killed call stopped and writes ``run/crossval.json``. Raises ``DataError`` where the source is not
+    among the folders, where nothing else has a val split, or where the weights to start from may have seen it.
+    """
+    _refuse_seen(Path(recipe.start) if recipe.start else None, source)
+    cases = load_cases(folders)
+    held = [case for case in cases if case.source == source]
+    others = [case for case in cases if case.source != source]
+    if not held:
+        raise DataError(f"None of the data folders is called {source}; name the set to cross-validate with --of.")
+    val = [case for case in others if case.split == "val"]
+    if not val:
+        raise DataError("Cross-validation needs another data set with a val split, to choose and calibrate on.")
+    probability = np.zeros(len(held))
+    fold_of = np.zeros(len(held), np.int64)
+    for index, rows in enumerate(folds(held, count, recipe.seed)):
+        out = set(rows.tolist())
+        train = [case for case in others if case.split == "train"]
+        train += [case for row, case in enumerate(held) if row not in out]
+        console.print(f"Fold {index + 1} of {count}: {len(rows)} radiographs of {source} held out.")
+        asked = [held[row] for row in rows]
+        probability[rows] = _fold(recipe, train, val, asked, run / f"fold-{index + 1}", console, cache)
+        fold_of[rows] = index
+    result = _figures(recipe, held, probability, fold_of, count)
+    (run / RESULT).write_text(json.dumps(result.as_dict(), indent=1) + "\n", encoding="utf-8")
+    return result
+
+
+def table(result: CrossValidation) -> Table:
+    """Return the figures as a table for people, each with its interval and n."""
+    shown = Table(title=f"{result.source} by {result.count} folds over {result.groups} groups, recipe {result.recipe}")
+    for column in ("figure", "value (95 % interval, n)"):
+        shown.add_column(column)
+    for name, metric in result.metrics.items():
+        shown.add_row(name, str(metric))
+    for index, metric in enumerate(result.by_fold, start=1):
+        shown.add_row(f"auc, fold {index} alone", str(metric))
+    return shown
+
+
+def read_cross_validation(file: Path) -> tuple[str, int, dict[str, Metric]]:
+    """Return source, number of folds and pooled figures of a ``crossval.json``; raise ``DataError`` on another file."""
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+        return raw["source"], raw["count"], {name: Metric(**metric) for name, metric in raw["metrics"].items()}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file} is not a result of: osteo crossval") from error
+
+
+def _fold(
+    recipe: Recipe,
+    train: list[Case],
+    val: list[Case],
+    asked: list[Case],
+    run: Path,
+    console: Console,
+    cache: Path,
+) -> NDArray[np.float64]:
+    """Train one fold and return the calibrated probabilities of the cases held out, float64 [N]."""
+    size = recipe.model.input_size
+    prepared = prepare_cases(val, size, cache)
+    fit(recipe, prepare_cases(train, size, cache), prepared, run, console=console)
+    network = build_model(replace(recipe.model, weights="none"))
+    load_weights(network, run / WEIGHTS)
+    mirrored = worth_mirroring(network, prepared)
+    on_val = outputs(network, prepared.images, mirrored=mirrored)[LOGIT]
+    on_asked = outputs(network, prepare_cases(asked, size, cache).images, mirrored=mirrored)[LOGIT]
+    return calibrated(on_asked, *fit_temperature(on_val, prepared.labels))
+
+
+def _figures(
+    recipe: Recipe, held: list[Case], probability: NDArray[np.float64], fold_of: NDArray[np.int64], count: int
+) -> CrossValidation:
+    labels = np.array([case.label for case in held])
+    groups = np.array([case.group for case in held])
+    by_fold = [fold_of == index for index in range(count)]
+    return CrossValidation(
+        source=held[0].source,
+        recipe=recipe.name,
+        count=count,
+        images=len(held),
+        fractured=int(labels.sum()),
+        groups=len(np.unique(groups)),
+        metrics={
+            "auc": auc(labels, probability, groups),
+            "average_precision": average_precision(labels, probability, groups),
+        },
+        by_fold=tuple(auc(labels[rows], probability[rows], groups[rows]) for rows in by_fold),
+    )
+
+
+def _refuse_seen(start: Path | None, source: str) -> None:
+    """Raise ``DataError`` unless the recipes behind ``start`` say that they left ``source`` out."""
+    while start is not None:
+        recipe = recipe_of(start)
+        sampling = recipe.sampling.get(source)
+        if sampling is None or sampling.fractured or sampling.normals:
+            raise DataError(
+                f"The weights {start} may have been trained on {source}, so cross-validating it would mean nothing. "
+                f"Start from weights whose recipe leaves it out ([sampling.{source}] fractured = 0, normals = 0)."
+            )
+        before = Path(recipe.start) if recipe.start else None
+        start = before if before is not None and before.is_file() else None
