@@ -129,6 +129,7 @@ def up(
     grpc_port: Annotated[int, typer.Option(help="gRPC port of the model server.")] = 8500,
     rest_port: Annotated[int, typer.Option(help="REST port of the model server.")] = 8501,
     base: Annotated[Path, typer.Option(help="Folder of the versions to serve.")] = MODELS,
+    config: Annotated[Path | None, typer.Option(help="Config file for `osteo rollout`; made if not there.")] = None,
     share: Share = False,
     no_auth: NoAuth = False,
     user: User = None,
@@ -159,7 +160,8 @@ def up(
         share_server_certificate=share_certificate,
     )
     tell = partial(typer.echo, err=True)
-    with starting_server(base, grpc_port=grpc_port, rest_port=rest_port) as ready, start(settings, tell) as page:
+    starting = starting_server(base, grpc_port=grpc_port, rest_port=rest_port, config=config)
+    with starting as ready, start(settings, tell) as page:
         server = ready()
         for line in (*page.sentences(), f"gRPC: {server.target}", f"REST: http://127.0.0.1:{server.rest_port}"):
             typer.echo(line)

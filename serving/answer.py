@@ -38,7 +38,8 @@ class Prediction:
 
     ``probability`` and both thresholds are calibrated probabilities 0..1; ``finding`` is one of ``contract.FINDINGS``;
     ``heatmap`` is float32 [H,W] in 0..1 over the model input; ``novelty`` above ``contract.NOVELTY_LIMIT`` is outside
-    what the model knows; ``milliseconds`` is the time of the whole call, which all its pictures share.
+    what the model knows; ``version`` answered, as bearer of ``label`` where it was asked by one; ``milliseconds`` is
+    the time of the whole call, which all its pictures share.
     """
 
     probability: float
@@ -50,6 +51,7 @@ class Prediction:
     model: str
     version: int
     milliseconds: float
+    label: str | None = None
 
 
 def model_info(response: get_model_metadata_pb2.GetModelMetadataResponse) -> ModelInfo:
@@ -84,8 +86,10 @@ def version_status(response: get_model_status_pb2.GetModelStatusResponse) -> tup
     return tuple(sorted(versions, key=lambda entry: entry.version, reverse=True))
 
 
-def predictions(response: predict_pb2.PredictResponse, *, count: int, milliseconds: float) -> tuple[Prediction, ...]:
-    """Return the ``count`` predictions of an answer; raise ``ContractMismatch`` where it breaks the contract."""
+def predictions(
+    response: predict_pb2.PredictResponse, *, count: int, milliseconds: float, label: str | None = None
+) -> tuple[Prediction, ...]:
+    """Return the ``count`` predictions of an answer to ``label``; raise ``ContractMismatch`` where it breaks ours."""
     name, version = response.model_spec.name, int(response.model_spec.version.value)
     probability = _output(response, contract.PROBABILITY, (count,))
     thresholds = _output(response, contract.THRESHOLDS, (count, 2))
@@ -105,6 +109,7 @@ def predictions(response: predict_pb2.PredictResponse, *, count: int, millisecon
             model=name,
             version=version,
             milliseconds=milliseconds,
+            label=label,
         )
         for row in range(count)
     )

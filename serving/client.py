@@ -4,30 +4,19 @@
         size = client.info().input_size
         prediction = client.predict(prepare(read("wrist.jpg"), size).image[None])[0]
 
-Every failure is one class of the tree in ``serving.errors``:
-
-  ServingError
-   ├─ ServerUnavailable
-   │   └─ ServerBusy
-   ├─ DeadlineExceeded
-   ├─ ModelNotFound
-   ├─ ModelLoading
-   ├─ WrongProtocol
-   ├─ BadRequest
-   │   └─ InputSizeMismatch
-   ├─ ContractMismatch
-   └─ ServerFault
+Every failure is one class of the tree in ``serving.errors``. Labels are followed: see ``serving.following``.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import grpc
 import numpy as np
@@ -43,12 +32,15 @@ from serving.api import (
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
+    tensor_pb2,
 )
+from serving.channel import open_channel
 from serving.errors import (
     BadRequest,
     ContractMismatch,
     DeadlineExceeded,
     InputSizeMismatch,
+    LabelNotFound,
     ModelLoading,
     ModelNotFound,
     ServerBusy,
@@ -59,6 +51,8 @@ from serving.errors import (
     check_target,
     translate,
 )
+from serving.following import Asked, Following
+from serving.route import Route
 from serving.tensor_proto import string_tensor, uint8_tensor
 
 __all__ = [
@@ -67,6 +61,7 @@ __all__ = [
     "DeadlineExceeded",
     "FractureClient",
     "InputSizeMismatch",
+    "LabelNotFound",
     "ModelInfo",
     "ModelLoading",
     "ModelNotFound",
@@ -115,9 +110,11 @@ class Retry:
 class FractureClient:
     """A connection to one served model, for any number of threads; use it as a context manager or ``close`` it.
 
-    ``target`` is the server's gRPC address as ``host:port``. Without ``version`` or ``label`` the newest version
-    answers. Nothing is sent before the first call, so a client can be made while the server is still down, and it
-    finds the server again by itself after a restart.
+    ``target`` is the server's gRPC address as ``host:port``. Without ``version`` or ``label`` the version labelled
+    ``stable`` answers, or the newest where none is; with the path of a ``route`` file the share of the studies that it
+    names goes to the label ``canary``. What is gone is followed, and each answer tells who gave it. Nothing is sent
+    before the first call, so a client can be made while the server is still down, and it finds the server again by
+    itself after a restart.
     """
 
     def __init__(
@@ -127,6 +124,7 @@ class FractureClient:
         model: str = contract.MODEL_NAME,
         version: int | None = None,
         label: str | None = None,
+        route: str | os.PathLike[str] | None = None,
         timeout: Timeout = Timeout(),
         retry: Retry = Retry(),
     ) -> None:
@@ -139,10 +137,11 @@ class FractureClient:
         self.label = label
         self._timeout = timeout
         self._retry = retry
-        self._channel = grpc.insecure_channel(target, options=channel_options(target))
+        self._following = Following(Asked(version, label), Route(route) if route is not None else None)
+        self._channel = open_channel(target)
         self._prediction_service = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self._model_service = model_service_pb2_grpc.ModelServiceStub(self._channel)
-        self._info: ModelInfo | None = None
+        self._infos: dict[Asked, ModelInfo] = {}
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -157,53 +156,54 @@ class FractureClient:
         """Close the connection; a closed client cannot be used again."""
         self._channel.close()
 
-    def info(self, *, refresh: bool = False) -> ModelInfo:
-        """Return name, version, input size (px) and signatures from the served metadata.
+    def info(self, *, refresh: bool = False, study: str | None = None) -> ModelInfo:
+        """Return name, version, input size (px) and signatures from the served metadata, as ``study`` is routed.
 
         The answer is kept until a prediction shows that the server has another version, or ``refresh`` is set.
         Raises ``ContractMismatch`` if the model's ``serving_default`` is not that of ``export.contract``.
         """
+        first = self._following.first(study)
         with self._lock:
-            if self._info is not None and not refresh:
-                return self._info
-        request = get_model_metadata_pb2.GetModelMetadataRequest(
-            model_spec=self._spec(), metadata_field=["signature_def"]
-        )
-        info = answer.model_info(self._ask(self._prediction_service.GetModelMetadata, request, self._timeout.ask))
+            known = self._infos.get(first)
+        if known is not None and not refresh and not self._following.is_due:
+            return known
+        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+        response, _ = self._ask(self._prediction_service.GetModelMetadata, request, self._timeout.ask, study)
+        info = answer.model_info(response)
         with self._lock:
-            self._info = info
+            self._infos |= {first: info, self._following.first(study): info}
         return info
 
     def status(self) -> tuple[VersionStatus, ...]:
         """Return the state of the model's versions, the newest first (of the one asked for, if ``version`` is set)."""
-        request = get_model_status_pb2.GetModelStatusRequest(model_spec=self._spec())
+        request = get_model_status_pb2.GetModelStatusRequest(model_spec=self._spec(Asked(self.version)))
         return answer.version_status(self._call(self._model_service.GetModelStatus, request, self._timeout.ask))
 
-    def predict(self, images: NDArray[np.uint8]) -> tuple[Prediction, ...]:
+    def predict(self, images: NDArray[np.uint8], *, study: str | None = None) -> tuple[Prediction, ...]:
         """Return one prediction for each of the prepared pictures, uint8 [N,S,S,1] with S = ``info().input_size``.
 
-        Raises ``InputSizeMismatch`` if the served version takes another S, also when the server changes it meanwhile.
+        All pictures of a ``study``, told by any id of it, go the same way where a route is set. Raises
+        ``InputSizeMismatch`` if the served version takes another S, also when the server changes it meanwhile.
         """
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 1 or images.size == 0:
             raise BadRequest(f"Expected pictures as uint8 [N,S,S,1], got {images.dtype} {list(images.shape)}.")
-        size = images.shape[1:3]
-        self._check_size(size, self.info())
+        size, tensor = images.shape[1:3], uint8_tensor(images)
+        info = self.info(study=study)
+        self._check_size(size, info)
         try:
-            predictions = self._predict(
-                contract.SIGNATURE_IMAGE, contract.INPUT_IMAGE, uint8_tensor(images), len(images)
-            )
+            predictions = self._predict(contract.SIGNATURE_IMAGE, contract.INPUT_IMAGE, tensor, len(images), study)
         except BadRequest:
-            self._check_size(size, self.info(refresh=True))
+            self._check_size(size, self.info(refresh=True, study=study))
             raise
-        if predictions[0].version != self.info().version:
-            self._check_size(size, self.info(refresh=True))
+        if predictions[0].version != info.version:
+            self._check_size(size, self.info(refresh=True, study=study))
         return predictions
 
-    def predict_bytes(self, files: Sequence[bytes]) -> tuple[Prediction, ...]:
+    def predict_bytes(self, files: Sequence[bytes], *, study: str | None = None) -> tuple[Prediction, ...]:
         """Return one prediction for each of the whole JPEG or PNG files, prepared by the model itself."""
         if not files:
             raise BadRequest("There is no file to predict on.")
-        return self._predict(contract.SIGNATURE_BYTES, contract.INPUT_BYTES, string_tensor(files), len(files))
+        return self._predict(contract.SIGNATURE_BYTES, contract.INPUT_BYTES, string_tensor(files), len(files), study)
 
     def wait_until_ready(self, seconds: float) -> ModelInfo:
         """Return ``info()`` as soon as the model can answer; raise the last error after ``seconds`` of waiting."""
@@ -216,11 +216,15 @@ class FractureClient:
                     raise
             time.sleep(0.2)
 
-    def _predict(self, signature: str, key: str, tensor: object, count: int) -> tuple[Prediction, ...]:
-        request = predict_pb2.PredictRequest(model_spec=self._spec(signature), inputs={key: tensor})
+    def _predict(
+        self, signature: str, key: str, tensor: tensor_pb2.TensorProto, count: int, study: str | None
+    ) -> tuple[Prediction, ...]:
+        request = predict_pb2.PredictRequest(inputs={key: tensor})
+        request.model_spec.signature_name = signature
         started = time.perf_counter()
-        response = self._ask(self._prediction_service.Predict, request, self._timeout.predict)
-        return answer.predictions(response, count=count, milliseconds=(time.perf_counter() - started) * 1e3)
+        response, asked = self._ask(self._prediction_service.Predict, request, self._timeout.predict, study)
+        milliseconds = (time.perf_counter() - started) * 1e3
+        return answer.predictions(response, count=count, milliseconds=milliseconds, label=asked.label)
 
     def _check_size(self, size: tuple[int, ...], info: ModelInfo) -> None:
         if size != (info.input_size, info.input_size):
@@ -229,20 +233,29 @@ class FractureClient:
                 f"{info.input_size} × {info.input_size} px. Prepare them again."
             )
 
-    def _spec(self, signature: str = "") -> model_pb2.ModelSpec:
+    def _spec(self, asked: Asked, signature: str = "") -> model_pb2.ModelSpec:
         spec = model_pb2.ModelSpec(name=self.model, signature_name=signature)
-        if self.version is not None:
-            spec.version.value = self.version
-        elif self.label is not None:
-            spec.version_label = self.label
+        if asked.version is not None:
+            spec.version.value = asked.version
+        elif asked.label is not None:
+            spec.version_label = asked.label
         return spec
 
-    def _ask(self, method: Callable[..., _Response], request: object, seconds: float) -> _Response:
-        """Call ``method``; where the server has no such servable, find out and say why."""
-        try:
-            return self._call(method, request, seconds)
-        except ModelNotFound as missing:
-            raise self._why_missing(missing) from missing
+    def _ask(
+        self, method: Callable[..., _Response], request: Any, seconds: float, study: str | None
+    ) -> tuple[_Response, Asked]:
+        """Call ``method`` for what is to be asked, and what to ask next; where nothing is served, say why."""
+        for asked in self._following.candidates(study):
+            request.model_spec.CopyFrom(self._spec(asked, request.model_spec.signature_name))
+            try:
+                response = self._call(method, request, seconds)
+            except ModelNotFound as error:
+                self._following.missed(asked, error)
+                missing, last = error, asked
+            else:
+                self._following.answered(asked)
+                return response, asked
+        raise self._why_missing(missing, last) from missing
 
     def _call(self, method: Callable[..., _Response], request: object, seconds: float) -> _Response:
         give_up = time.monotonic() + seconds
@@ -259,7 +272,7 @@ class FractureClient:
                     raise failure from error
             time.sleep(pause)
 
-    def _why_missing(self, missing: ModelNotFound) -> ServingError:
+    def _why_missing(self, missing: ModelNotFound, last: Asked) -> ServingError:
         """Return the reason for ``missing`` as the server's model status tells it."""
         try:
             versions = self.status()
@@ -275,28 +288,9 @@ class FractureClient:
                 f"The server at {self.target} could not load version {failed.version} of the model {self.model!r}. "
                 "Its log says why; publish a sound version with `osteo export`."
             )
-        asked = f" in version {self.version}" if self.version is not None else ""
-        asked += f" under the label {self.label!r}" if self.label is not None else ""
-        return ModelNotFound(
+        asked = f" in version {last.version}" if last.version is not None else ""
+        asked += f" under the label {last.label!r}" if last.label is not None else ""
+        return type(missing)(
             f"The server at {self.target} does not serve the model {self.model!r}{asked}. "
             "Is the name right? `osteo export` publishes a model."
         )
-
-
-def channel_options(target: str) -> list[tuple[str, int]]:
-    """Return channel settings: no size limits, and a quick return to a server that comes back.
-
-    gRPC's own pause between attempts to reconnect grows to two minutes, far too long for a page that is looked at.
-    """
-    options = [
-        ("grpc.max_send_message_length", -1),
-        ("grpc.max_receive_message_length", -1),
-        ("grpc.keepalive_time_ms", 60_000),
-        ("grpc.keepalive_timeout_ms", 10_000),
-        ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", 1_000),
-        ("grpc.use_local_subchannel_pool", 1),
-    ]
-    if target.startswith(("127.", "localhost:", "[::1]")):
-        options.append(("grpc.enable_http_proxy", 0))
-    return options

@@ -4,7 +4,8 @@
    ├─ ServerUnavailable     nothing answers at this address
    │   └─ ServerBusy        the server's queue is full
    ├─ DeadlineExceeded      no answer in the time given
-   ├─ ModelNotFound         the server has no such model, version or label
+   ├─ ModelNotFound         the server has no such model or version
+   │   └─ LabelNotFound     the model bears no such label
    ├─ ModelLoading          the model is there, but no version of it is ready yet
    ├─ WrongProtocol         something else than TensorFlow Serving's gRPC API answers there
    ├─ BadRequest            the request was refused
@@ -50,9 +51,15 @@ class DeadlineExceeded(ServingError):
 
 
 class ModelNotFound(ServingError):
-    """The server has no such model, version or label."""
+    """The server has no such model or version."""
 
     code = "model_not_found"
+
+
+class LabelNotFound(ModelNotFound):
+    """No version of the model bears the label."""
+
+    code = "label_not_found"
 
 
 class ModelLoading(ServingError):
@@ -121,7 +128,8 @@ def translate(error: grpc.RpcError, target: str, seconds: float) -> ServingError
             "else may be listening there: try again, or allow it more time."
         )
     if status is code.NOT_FOUND or "servable version label" in details:
-        return ModelNotFound(f"The server at {target} does not serve this model: {_first_line(details)}")
+        kind = ModelNotFound if status is code.NOT_FOUND else LabelNotFound
+        return kind(f"The server at {target} does not serve this model: {_first_line(details)}")
     if status is code.UNIMPLEMENTED:
         return WrongProtocol(
             f"A gRPC server answers at {target}, but not with TensorFlow Serving's API. Is the address right?"

@@ -17,6 +17,7 @@ from typing import IO, Final
 from export import contract
 from serving.answer import VersionStatus
 from serving.client import FractureClient, ServingError, Timeout
+from serving.rollout import Rollout, first_config
 
 HOST: Final = "127.0.0.1"
 _STOP_SECONDS: Final = 10.0
@@ -43,13 +44,19 @@ class RunningServer:
 
 @contextlib.contextmanager
 def embedded_server(
-    base_path: Path, *, grpc_port: int = 0, rest_port: int = 0, model: str = contract.MODEL_NAME
+    base_path: Path,
+    *,
+    grpc_port: int = 0,
+    rest_port: int = 0,
+    model: str = contract.MODEL_NAME,
+    config: Path | None = None,
 ) -> Iterator[RunningServer]:
     """Run the embedded server on ``base_path`` and yield it once a version is available; stop it on the way out.
 
-    Port 0 takes a free one. Raises ``LaunchError`` where a port is taken, no version is there, or the server ends.
+    Port 0 takes a free one. With a ``config`` file that is what is served, and `osteo rollout` can change it; where the
+    file is not there yet, it is made with the newest version. Raises ``LaunchError`` where a port is taken, no version is there, or the server ends.
     """
-    with starting_server(base_path, grpc_port=grpc_port, rest_port=rest_port, model=model) as ready:
+    with starting_server(base_path, grpc_port=grpc_port, rest_port=rest_port, model=model, config=config) as ready:
         yield ready()
 
 
@@ -61,13 +68,17 @@ def starting_server(
     rest_port: int = 0,
     model: str = contract.MODEL_NAME,
     seconds: float = 120.0,
+    config: Path | None = None,
 ) -> Iterator[Callable[[], RunningServer]]:
     """Like ``embedded_server``, but yield at once a function that waits: other work can go on while it loads."""
     ports = _ports(grpc_port, rest_port)
     if not any(child.name.isdecimal() for child in _children(base_path)):
         raise LaunchError(f"{base_path} holds no model version (a folder named by a number). Make one: osteo export")
+    if config is not None and not config.exists():
+        first_config(Rollout("", str(config.absolute()), model, "", base=str(base_path.resolve())))
+    models = _by_config(config.resolve()) if config is not None else _by_base(model, base_path.resolve())
     with tempfile.TemporaryFile() as log:
-        process = _start(base_path.resolve(), ports, model, log)
+        process = _start(models, ports, log)
         try:
             yield lambda: RunningServer(process, *ports, _wait(process, ports[0], model, seconds, log))
         finally:
@@ -85,15 +96,28 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _start(base_path: Path, ports: tuple[int, int], model: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
+def _by_base(model: str, base_path: Path) -> list[str]:
+    return [f"--model_name={model}", f"--model_base_path={base_path}"]
+
+
+def _by_config(config: Path) -> list[str]:
+    """Return the flags with which a server can be rolled: it reads the file again, and starts with labels in it."""
+    return [
+        f"--model_config_file={config}",
+        "--model_config_file_poll_wait_seconds=5",
+        "--allow_version_labels_for_unavailable_models=true",
+        "--max_num_load_retries=0",
+    ]
+
+
+def _start(models: list[str], ports: tuple[int, int], log: IO[bytes]) -> subprocess.Popen[bytes]:
     command = [
         sys.executable,
         "-m",
         "serving.embedded",
         f"--port={ports[0]}",
         f"--rest_api_port={ports[1]}",
-        f"--model_name={model}",
-        f"--model_base_path={base_path}",
+        *models,
     ]
     # a session of its own: Ctrl-C reaches this process alone, which then stops the server in order
     return subprocess.Popen(

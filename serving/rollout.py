@@ -15,12 +15,11 @@ from datetime import UTC, datetime
 from export import registry
 from export.versions import RETIRED, VersionError
 from serving.answer import VersionStatus
+from serving.following import CANARY, STABLE
 from serving.rollout_checked import require_checked
 from serving.rollout_config import (
-    CANARY,
     LABELS,
     PREVIOUS,
-    STABLE,
     Entry,
     changed,
     entry_from,

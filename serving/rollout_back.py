@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from export import registry
+from serving.following import CANARY, STABLE
 from serving.rollout import SETTLE, Rollout, end_of_canary
-from serving.rollout_config import CANARY, LABELS, PREVIOUS, STABLE, Entry, changed, entry_from, entry_of, parse
+from serving.rollout_config import LABELS, PREVIOUS, Entry, changed, entry_from, entry_of, parse
 from serving.rollout_files import RolloutError, check_writable, read_text
 from serving.rollout_journal import PENDING, UNDONE, Journal, Operation, Push
 from serving.rollout_lock import locked

@@ -12,10 +12,9 @@ from typing import Any, Final
 from google.protobuf import text_format
 
 from serving.api import model_server_config_pb2
+from serving.following import CANARY, STABLE
 from serving.rollout_files import RolloutError
 
-STABLE: Final = "stable"
-CANARY: Final = "canary"
 PREVIOUS: Final = "previous"
 LABELS: Final = (STABLE, CANARY, PREVIOUS)
 

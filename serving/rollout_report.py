@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from export import registry
+from serving.following import STABLE
 from serving.rollout import Rollout
 from serving.rollout_checked import folder_of, record_check
 from serving.rollout_checks import (
@@ -23,7 +24,7 @@ from serving.rollout_checks import (
     shadow,
     shadow_pictures,
 )
-from serving.rollout_config import STABLE, entry_of, parse
+from serving.rollout_config import entry_of, parse
 from serving.rollout_files import RolloutError, read_text, replace_bytes, replace_text
 from serving.rollout_journal import Journal
 from serving.rollout_server import ModelServer

@@ -21,7 +21,7 @@ from serving.api import (
     predict_pb2,
     prediction_service_pb2_grpc,
 )
-from serving.client import channel_options
+from serving.channel import open_channel
 from serving.errors import ModelNotFound, check_target, translate
 from serving.rollout_files import RolloutError
 
@@ -38,7 +38,7 @@ class ModelServer:
         check_target(target)
         self.target = target
         self.model = model
-        self._channel = grpc.insecure_channel(target, options=channel_options(target))
+        self._channel = open_channel(target)
         self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self._service = model_service_pb2_grpc.ModelServiceStub(self._channel)
 

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from export import contract, registry
 from export.versions import VersionError
+from serving.following import CANARY, STABLE
 from serving.rollout import Rollout
-from serving.rollout_config import CANARY, LABELS, STABLE, entry_from, entry_of, parse
+from serving.rollout_config import LABELS, entry_from, entry_of, parse
 from serving.rollout_files import RolloutError, local, read_text
 from serving.rollout_journal import PENDING, Journal
 from serving.rollout_server import ModelServer
