@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import tensorflow as tf
@@ -15,12 +17,16 @@ from scipy.special import logit as log_odds
 from export import contract
 from radiograph import RadiographError, prepare, read
 from radiograph.regions import RegionRule
+from training import plots
 from training.datasets import DataError, PreparedCases, load, prepare_cases
 from training.evaluate import Answers, Model, draw, evaluate, looks, predictions
 from training.metrics import Metric, wilson
 from training.report import Comparison, Evaluation, compare
 from training.run import CACHE
 from training.targets import hold_against
+
+HISTORY: Final = "history.json"
+"""What a finished training run leaves of its epochs."""
 
 
 class MeasureError(Exception):
@@ -83,6 +89,18 @@ def flagged_of_outside(model: Model, folder: Path, size: int) -> dict[str, Metri
         inside = ~answered[kinds == kind]
         found[f"flagged_of_outside_{kind}"] = wilson(int(np.sum(inside)), len(inside))
     return found
+
+
+def draw_history(run: Path, out: Path) -> Path:
+    """Draw accuracy, loss and what else a training run noted of its epochs into ``out``; return the picture's path.
+
+    Raises ``MeasureError`` where ``run`` holds no history.
+    """
+    try:
+        history = json.loads((run / HISTORY).read_text(encoding="utf-8"))
+        return plots.learning_curves(history, out / "learning_curves.png")
+    except (OSError, ValueError) as error:
+        raise MeasureError(f"{run} holds no {HISTORY} of a finished training run. Give the folder of one.") from error
 
 
 def compare_versions(first: Path, second: Path, folders: Sequence[Path], split: str) -> Comparison:

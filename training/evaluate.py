@@ -16,7 +16,7 @@ from training.baselines import Split, metadata_baselines, metadata_of, named_bas
 from training.datasets import Case, PreparedCases
 from training.metrics import Metric, one_class
 from training.report import Evaluation, Predictions, assess
-from training.shortcuts import blank, energy_on_tissue, flips
+from training.shortcuts import blank, energy_on_tissue, flips, grained
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,8 @@ def looks(
 ) -> dict[str, Metric]:
     """Return whether the model looks at the limb: findings with markers and borders blanked, the map's energy on bone.
 
-    The energy is that of pictures with a finding: where nothing was found the map says nothing.
+    Grain that no reader sees flips findings near a threshold too; how many is told beside, to compare with. The energy
+    is that of pictures with a finding: where nothing was found the map says nothing.
     """
     blanked = blank(prepared.images, prepared.geometries)
     found = flips(answers.probability, model(blanked.images).probability, thresholds, blanked.markers, predicted.group)
@@ -91,6 +92,9 @@ def looks(
             predicted.group[marked],
         )
         found["blanking_markers_alone_flips_finding"] = told["blanking_flips_finding"]
+    grainy = model(grained(prepared.images, prepared.geometries)).probability
+    control = flips(answers.probability, grainy, thresholds, blanked.markers, predicted.group)
+    found["grain_alone_flips_finding"] = control["blanking_flips_finding"]
     seen = np.flatnonzero(answers.probability >= thresholds[0])
     geometries = [prepared.geometries[row] for row in seen]
     return found | energy_on_tissue(answers.heatmaps[seen], prepared.images[seen], geometries, predicted.group[seen])

@@ -24,6 +24,8 @@ Plane = NDArray[np.float32]
 
 STRIP: Final = 0.03
 """Width of the border that is blanked on each side, in parts of the picture's longer side."""
+GRAIN: Final = 2.0
+"""Standard deviation of the noise, in grey levels of 255, whose flips are compared with those of blanking."""
 _BAND_DEPTH: Final = 0.12
 _BAND_LENGTH: Final = 0.6
 _SIZES: Final = (0.006, 0.12)
@@ -56,6 +58,16 @@ def blank(images: Grey, geometries: Sequence[Geometry], *, borders: bool = True)
             mask |= find_borders(content)
         _inner(blanked[row, :, :, 0], geometry)[:] = fill(content, mask)
     return Blanked(blanked, counts)
+
+
+def grained(images: Grey, geometries: Sequence[Geometry]) -> Grey:
+    """Return the prepared pictures [N, S, S, 1] with noise of ``GRAIN`` grey levels, the padding left black."""
+    noise = np.random.default_rng(0)
+    changed = images.copy()
+    for row, geometry in enumerate(geometries):
+        content = _inner(changed[row, :, :, 0], geometry)
+        content[:] = np.clip(np.rint(content + noise.normal(0, GRAIN, content.shape)), 0, 255).astype(np.uint8)
+    return changed
 
 
 def _inner(square: Grey, geometry: Geometry) -> Grey:

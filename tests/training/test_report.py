@@ -17,6 +17,7 @@ from radiograph.prepare import Box
 from radiograph.regions import RegionRule
 from training.baselines import Split, metadata_baselines, metadata_of, named_baseline, shortcut_auc
 from training.report import Evaluation, Predictions, assess, compare, json_line, table
+from training.targets import hold_against
 
 RULE = RegionRule(threshold=0.2, extent=0.5)
 
@@ -150,3 +151,32 @@ def test_a_baseline_of_one_class_is_undefined() -> None:
     alone = Split(np.zeros((4, 5)), np.zeros(4, int), np.arange(4))
     assert math.isnan(shortcut_auc(alone).value)
     assert math.isnan(named_baseline(alone, alone).value)
+
+
+def test_metadata_are_read_once_and_again_when_the_file_has_changed(tmp_path: Path) -> None:
+    path, cache = tmp_path / "a.png", tmp_path / "cache"
+    Image.fromarray(np.full((4, 4), 10, np.uint8)).save(path)
+    first = metadata_of([path], cache)
+    (store,) = cache.iterdir()
+    np.save(store, first + 1)
+    assert metadata_of([path], cache).tolist() == (first + 1).tolist()
+    Image.fromarray(np.full((8, 4), 10, np.uint8)).save(path)
+    assert metadata_of([path], cache)[0, :2].tolist() == [4, 8]
+
+
+def test_the_classification_report_of_the_seeds_is_printed_with_its_accuracy(evaluation: Evaluation) -> None:
+    text = StringIO()
+    Console(file=text, width=120).print(table(evaluation))
+    (accuracy,) = [line for line in text.getvalue().splitlines() if "│accuracy  " in line]
+    assert f"{evaluation.seeds['accuracy']['f1-score']:.3f}" in accuracy
+    assert "classification report at 0.5" in text.getvalue()
+
+
+def test_targets_are_printed_and_in_the_line_of_json(evaluation: Evaluation) -> None:
+    held = replace(evaluation, targets=hold_against("fracatlas", "test", evaluation.metrics, {}))
+    text = StringIO()
+    Console(file=text, width=140).print(table(held))
+    assert "To reach" in text.getvalue()
+    told = {row["key"]: row for row in json.loads(json_line(held))["targets"]}
+    assert told["fracatlas/test/auc"]["value"] == evaluation.metrics["auc"].value
+    assert told["bonedata/5-fold/auc"]["value"] is None
