@@ -18,6 +18,7 @@ from training.shortcuts import (
     find_borders,
     find_markers,
     flips,
+    grained,
     otsu,
     tissue,
 )
@@ -109,6 +110,15 @@ def test_blanking_changes_only_the_picture_and_counts_its_markers() -> None:
     assert not changed[: found.geometry.top].any()
     assert not changed[:, :150].any()
     assert blanked.images[0, :, 170:210].max() < 120
+
+
+def test_grain_changes_the_picture_by_little_and_the_padding_not_at_all() -> None:
+    found = prepared(limb()[20:-20])
+    noisy = grained(found.image[None], [found.geometry])[0].astype(int)
+    change = noisy - found.image
+    top = found.geometry.top
+    assert not change[:top].any()
+    assert 1.5 < change[top:-top, 75:90].std() < 2.5
 
 
 def test_otsu_parts_clear_classes() -> None:
