@@ -96,7 +96,7 @@ def status(
     if as_json:
         typer.echo(json.dumps(found.to_dict()))
         return
-    table = Table("version", "on disk", "on the server", "labels", *(figure.replace("_", " ") for figure in FIGURES))
+    table = Table("version", "on disk", "on server", "labels", *FIGURES.values())
     for line in found.versions:
         disk = line.disk + (", newest" if line.version == found.newest else "")
         shown = [f"{line.figures[figure]:.3f}" if figure in line.figures else "" for figure in FIGURES]

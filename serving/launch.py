@@ -54,7 +54,8 @@ def embedded_server(
     """Run the embedded server on ``base_path`` and yield it once a version is available; stop it on the way out.
 
     Port 0 takes a free one. With a ``config`` file that is what is served, and `osteo rollout` can change it; where the
-    file is not there yet, it is made with the newest version. Raises ``LaunchError`` where a port is taken, no version is there, or the server ends.
+    file is not there yet, it is made with the newest version. Raises ``LaunchError`` where a port is taken, no version
+    is there, or the server ends.
     """
     with starting_server(base_path, grpc_port=grpc_port, rest_port=rest_port, model=model, config=config) as ready:
         yield ready()

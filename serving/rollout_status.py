@@ -15,8 +15,13 @@ from serving.rollout_journal import PENDING, Journal
 from serving.rollout_server import ModelServer
 from serving.route import ROUTE, Route
 
-FIGURES: Final = ("auc", "sensitivity_at_suspicion", "specificity_at_suspicion", "sensitivity_at_fracture")
-"""Figures of the model cards that are shown side by side, of each card's own test split."""
+FIGURES: Final = {
+    "auc": "AUC",
+    "sensitivity_at_suspicion": "sens. susp.",
+    "specificity_at_suspicion": "spec. susp.",
+    "sensitivity_at_fracture": "sens. fract.",
+}
+"""Figures of the model cards that are shown side by side, of each card's own test split, and their short names."""
 
 
 @dataclass(frozen=True)
