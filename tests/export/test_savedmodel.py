@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,21 @@ def test_the_answer_is_the_calibrated_network(
     np.testing.assert_allclose(told["probability"], expected, atol=1e-3)
     np.testing.assert_allclose(told["novelty"], answering.novelty.score(np.asarray(raw[FEATURES])), rtol=0.01)
     np.testing.assert_allclose(told["thresholds"], [answering.thresholds] * 3, rtol=1e-6)
+
+
+def test_a_mirrored_answer_is_the_mean_of_a_picture_and_its_mirror_image(
+    network: keras.Model, images: np.ndarray[Any, Any], answering: Answering, tmp_path: Path
+) -> None:
+    write_saved_model(network, replace(answering, mirrored=True), tmp_path, half_constants=False)
+    told = _loaded(tmp_path)[contract.SIGNATURE_IMAGE](image=tf.constant(images))
+    upright, turned = (network(np.ascontiguousarray(side).astype(np.float32)) for side in (images, images[:, :, ::-1]))
+    logit = (np.asarray(upright[LOGIT]) + np.asarray(turned[LOGIT])) / 2
+    cells = (np.asarray(upright[MAP]) + np.asarray(turned[MAP])[:, :, ::-1]) / 2
+    np.testing.assert_allclose(told["probability"], expit(logit / answering.temperature + answering.bias), atol=1e-3)
+    np.testing.assert_allclose(told["heatmap"][2], expit(cells[2]), atol=1e-3)
+    assert np.abs(np.asarray(upright[LOGIT]) - logit).max() > 1e-3, "the mirror image must say something else"
+    flipped = _loaded(tmp_path)[contract.SIGNATURE_IMAGE](image=tf.constant(images[:, :, ::-1]))
+    np.testing.assert_allclose(flipped["probability"], told["probability"], atol=1e-4)
 
 
 def test_each_finding_is_given_where_its_thresholds_say(served: Signatures, images: np.ndarray[Any, Any]) -> None:
