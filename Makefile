@@ -37,9 +37,10 @@ conformance: .venv/.installed-dev ## run the API's tests against any server: SER
 
 reproduce: .venv/.installed ## train the shipped model again: DATA='path/to/fracatlas path/to/bonedata'
 	@test -n "$(DATA)" || { echo "Say where the data is: make reproduce DATA='path/to/fracatlas path/to/bonedata'" >&2; exit 2; }
-	$(BIN)/osteo train --config fracture $(DATA:%=--data %)
-	$(BIN)/osteo train --config fracture-448 --from runs/fracture/best.npz $(DATA:%=--data %)
-	$(BIN)/osteo export runs/fracture-448 $(DATA:%=--data %)
+	$(BIN)/osteo train --config fracture-384 $(DATA:%=--data %)
+	$(BIN)/osteo train --config fracture-448 --from runs/fracture-384/best.npz $(DATA:%=--data %)
+	$(BIN)/osteo train --config fracture --from runs/fracture-448/best.npz $(DATA:%=--data %)
+	$(BIN)/osteo export runs/fracture $(DATA:%=--data %)
 
 lock: build/uv/bin/uv ## write requirements.lock again from pyproject.toml
 	build/uv/bin/uv pip compile --quiet --universal --all-extras --no-annotate --no-header pyproject.toml -o requirements.lock

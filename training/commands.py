@@ -15,7 +15,7 @@ Data = Annotated[list[Path], typer.Option("--data", help="Data set folder; give 
 def train(
     data: Data,
     config: Annotated[Path, typer.Option(help="Recipe: a TOML file, or the name of one that comes along.")] = Path(
-        "fracture"
+        "fracture-384"
     ),
     run: Annotated[Path | None, typer.Option(help="Folder of the run; one that is there goes on.")] = None,
     backbone: Annotated[str | None, typer.Option(help="Take this backbone instead of the recipe's.")] = None,
