@@ -68,6 +68,8 @@ _BY_DTYPE = {layout.dtype: (layout, layout.tag) for layout in _BY_ENUM.values()}
 _MAX_ELEMENTS = 1 << 62
 _ALL_BITS = (1 << 64) - 1
 _FEW = 32
+_STRING_BYTES = 24
+"""What TensorFlow takes for a string of a tensor, be it empty."""
 _BLOCK = 1 << 16
 
 
@@ -131,7 +133,7 @@ def _typed_values(proto: TensorProto, layout: _Layout) -> Tensor:
 def _decode_strings(proto: TensorProto, shape: tuple[int, ...], count: int, max_bytes: int) -> Tensor | None:
     content = proto.tensor_content
     strings = _split_content(content, count) if content else list(proto.string_val[:count])
-    if strings is None or (len(strings) < count and count * 8 > max_bytes):
+    if strings is None or (len(strings) < count and count * _STRING_BYTES > max_bytes):
         return None
     filled = np.empty(count, object)
     filled[: len(strings)] = strings

@@ -25,6 +25,7 @@ CONFORMANCE_MODELS = (
     "slow",
     "rows",
     "scalar",
+    "dense",
 )
 
 PREDICT = "tensorflow/serving/predict"
@@ -206,6 +207,15 @@ def scalar() -> Mapping[str, Signature]:
     return {"serving_default": Signature({"x": x}, {"sum": tf.reduce_sum(x), "name": tf.constant(b"scalar")})}
 
 
+def dense() -> Mapping[str, Signature]:
+    """The identity, a little too large: in float32 the surplus is seen, in bfloat16 it is rounded away."""
+    import tensorflow as tf
+
+    x = tf.compat.v1.placeholder(tf.float32, [None, 64], "x")
+    y = tf.nn.relu(tf.matmul(x, tf.eye(64) * (1 + 2**-9)))
+    return {"serving_default": Signature({"x": x}, {"y": tf.identity(y)})}
+
+
 def image() -> Mapping[str, Signature]:
     """The mean of each picture: next to no work on an input of a radiograph's size, to measure what surrounds it."""
     import tensorflow as tf
@@ -253,7 +263,20 @@ def write_warmup(version: Path, *serialized: bytes) -> None:
 
 def write_all(folder: Path, base: str) -> None:
     """Write every model, and the config file of the conformance run."""
-    for build in (half_plus_two, half_plus_three, matmul, text, dtypes, defaults, slow, rows, scalar, image, counter):
+    for build in (
+        half_plus_two,
+        half_plus_three,
+        matmul,
+        text,
+        dtypes,
+        defaults,
+        slow,
+        rows,
+        scalar,
+        dense,
+        image,
+        counter,
+    ):
         save(folder / build.__name__ / ("123" if build is half_plus_two else "1"), build)
     save(folder / "other_tag" / "1", constant(7.0), tags=("tuned", "special"))
     for version in (1, 2, 3):
