@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 import typer
 
 from export.commands import MODELS, evaluate, export, versions_app
-from serving.commands import rollout_app
+from serving.commands import bench_app, rollout_app
 from training.commands import crossval, data_app, train
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ app.command()(evaluate)
 app.add_typer(data_app, name="data")
 app.add_typer(versions_app, name="versions")
 app.add_typer(rollout_app, name="rollout")
+app.add_typer(bench_app, name="bench")
 
 Server = Annotated[str, typer.Option(help="gRPC address of the model server, host:port.", envvar="OSTEO_SERVER")]
 Model = Annotated[str, typer.Option(help="Name of the served model.")]

@@ -24,9 +24,12 @@ def write_version(folder: Path, version: int, shift: float = 0.0, *, without: st
     from export import contract
     from export.golden import write_golden
 
+    module = tf.Module()
+    module.shift = tf.Variable(shift)
+
     def answer(image: tf.Tensor) -> dict[str, tf.Tensor]:
         level = tf.reduce_mean(tf.cast(image, tf.float32), axis=[1, 2, 3])
-        probability = tf.clip_by_value(level / 255.0 + shift, 0.0, 1.0)
+        probability = tf.clip_by_value(level / 255.0 + module.shift, 0.0, 1.0)
         above = tf.cast(probability >= THRESHOLDS[0], tf.int32) + tf.cast(probability >= THRESHOLDS[1], tf.int32)
         count = tf.shape(level)[0]
         outputs = {
@@ -42,7 +45,6 @@ def write_version(folder: Path, version: int, shift: float = 0.0, *, without: st
         picture = tf.io.decode_image(file, channels=1, expand_animations=False)
         return tf.cast(tf.round(tf.image.resize(picture, (SIZE, SIZE))), tf.uint8)
 
-    module = tf.Module()
     module.image = tf.function(
         answer, input_signature=[tf.TensorSpec([None, SIZE, SIZE, 1], tf.uint8, name=contract.INPUT_IMAGE)]
     )
