@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.serving.rolled import bench_versions, place, rolled_server
 from tests.serving.server_process import Address, Client, ServerProcess, start, write_models
+
+__all__ = ["bench_versions", "place", "rolled_server"]
 
 StartServer = Callable[..., ServerProcess]
 
