@@ -1,4 +1,4 @@
-"""Debian's DICOM tools, which know nothing of this project: dcmtk and dicom3tools."""
+"""Debian's tools for DICOM and PDF, which know nothing of this project: dcmtk, dicom3tools and poppler-utils."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def faults(path: Path) -> list[str]:
 
 def _done(tool: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     if not shutil.which(tool):
-        pytest.fail(f"{tool} is not installed: apt install dcmtk dicom3tools", pytrace=False)
+        pytest.fail(f"{tool} is not installed: apt install dcmtk dicom3tools poppler-utils", pytrace=False)
     return subprocess.run(
         [tool, *map(str, arguments)],
         stdout=subprocess.PIPE,

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from export import contract
 from radiograph import Radiograph, prepare
@@ -34,12 +34,24 @@ Polygon = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
+class Place:
+    """One place the heat map points to: its outline, and the map's highest value in it, 0..1."""
+
+    outline: Polygon
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
 class Layers:
-    """A radiograph as shown, uint8 [h,w]; its heat layer, uint8 RGBA [h',w',4]; outlines around its hottest places."""
+    """A radiograph as shown, uint8 [h,w]; its heat layer, uint8 RGBA [h',w',4]; outlines around its hottest places.
+
+    ``places`` are the outlines that enclose something, with their scores; ``outlines`` has the holes in them as well.
+    """
 
     picture: NDArray[np.uint8]
     heat: NDArray[np.uint8] | None
     outlines: tuple[Polygon, ...]
+    places: tuple[Place, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -57,7 +69,52 @@ def layers(reading: Reading) -> Layers:
     geometry = replace(reading.geometry, width=max(1, round(width * scale)), height=max(1, round(height * scale)))
     heatmap = geometry.heatmap_to_original(reading.prediction.heatmap)
     positive = reading.prediction.finding != contract.NO_FRACTURE
-    return Layers(picture, heat_layer(heatmap), outlines(heatmap) if positive else ())
+    found = outlines(heatmap) if positive else ()
+    return Layers(picture, heat_layer(heatmap), found, places(heatmap, found))
+
+
+def marked_picture(drawn: Layers, *, dotted: bool) -> NDArray[np.uint8]:
+    """Return the radiograph with heat and outlines drawn into it, uint8 RGB [h,w,3]; dotted lines for a suspicion."""
+    picture = Image.fromarray(drawn.picture).convert("RGBA")
+    if drawn.heat is not None:
+        heat = Image.fromarray(drawn.heat).resize(picture.size, Image.Resampling.BILINEAR)
+        picture.alpha_composite(heat)
+    width, height = picture.size
+    pen = ImageDraw.Draw(picture)
+    line = max(1.0, max(width, height) / 400)
+    for polygon in drawn.outlines:
+        corners = _even(polygon * (width, height), 2.5 * line if dotted else line / 2)
+        # A dark rim first, so that the line shows on bright bone as well.
+        for reach, colour in ((1.6 * line, (0, 0, 0)), (line, (255, 255, 255))):
+            for x, y in corners.tolist():
+                pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=colour)
+    return np.asarray(picture.convert("RGB"))
+
+
+def annotation_layer(radiograph: Radiograph, limit: int = DISPLAY_LIMIT) -> NDArray[np.uint8] | None:
+    """Return what a DICOM file draws over its picture as RGBA uint8 [h,w,4] of the displayed size, or None."""
+    if radiograph.overlay is None:
+        return None
+    plane = Image.fromarray(radiograph.overlay.astype(np.uint8) * np.uint8(255))
+    # Averaged rather than picked, or thin letters would break.
+    plane.thumbnail((limit, limit), Image.Resampling.BOX)
+    layer = np.full((plane.height, plane.width, 4), (255, 230, 90, 0), np.uint8)
+    layer[..., 3] = np.asarray(plane)
+    return layer
+
+
+def places(heatmap: NDArray[np.float32], found: tuple[Polygon, ...]) -> tuple[Place, ...]:
+    """Return the outlines that enclose something, not the holes, with the highest value inside; strongest first."""
+    height, width = heatmap.shape
+    told = []
+    for polygon in found:
+        x, y = polygon[:, 0], polygon[:, 1]
+        if np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y) <= 0:  # holes are traced the other way round
+            continue
+        mask = Image.new("1", (width, height))
+        ImageDraw.Draw(mask).polygon([tuple(corner) for corner in (polygon * (width, height)).tolist()], 1, 1)
+        told.append(Place(polygon, float(heatmap[np.asarray(mask)].max())))
+    return tuple(sorted(told, key=lambda place: -place.score))
 
 
 def display_picture(radiograph: Radiograph, limit: int = DISPLAY_LIMIT) -> NDArray[np.uint8]:
@@ -149,3 +206,11 @@ def _smooth(loop: NDArray[np.float32], reach: int = 4) -> NDArray[np.float32]:
     reach = min(reach, len(loop) // 4)
     around = sum(np.roll(loop, shift, axis=0) for shift in range(-reach, reach + 1))
     return np.asarray(around, np.float32)[::2] / np.float32(2 * reach + 1)
+
+
+def _even(corners: NDArray[np.float32], step: float) -> NDArray[np.float64]:
+    """Return points [M,2] at equal distances of about ``step`` along a closed polygon [K,2]."""
+    closed = np.vstack([corners, corners[:1]]).astype(np.float64)
+    along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(closed, axis=0).T))])
+    places_along = np.linspace(0, along[-1], max(3, round(along[-1] / step)), endpoint=False)
+    return np.column_stack([np.interp(places_along, along, closed[:, axis]) for axis in (0, 1)])

@@ -55,7 +55,7 @@ def meaning(probability: float, card: contract.ModelCard) -> str | None:
     if counted is None:
         return None
     share = counted.fractured
-    span = f"between {percent(counted.low)} and {percent(counted.high)}"
+    span = _span(counted)
     if share.n < FEWEST:
         return f"The test set has only {count(share.n, 'radiograph')} with a probability {span}, too few to say more."
     return (
@@ -75,8 +75,9 @@ def operating_point(finding: str, card: contract.ModelCard) -> str | None:
         return None
     if finding == contract.FRACTURE:
         return (
-            f"Of 100 test radiographs without a fracture {_hundredths(1 - specificity.value)} are called so as well "
-            f"(n {specificity.n}), and {_hundredths(sensitivity.value)} of 100 with one (n {sensitivity.n})."
+            f"This finding is reached by {_hundredths(sensitivity.value)} of 100 test radiographs with a fracture "
+            f"(n {sensitivity.n}) and, by mistake, by {_hundredths(1 - specificity.value)} of 100 without one "
+            f"(n {specificity.n})."
         )
     missed = f"{_hundredths(1 - sensitivity.value)} of 100 test radiographs with a fracture (n {sensitivity.n})"
     if finding == contract.SUSPICION:
@@ -84,7 +85,15 @@ def operating_point(finding: str, card: contract.ModelCard) -> str | None:
             f"The threshold for a suspicion is low so as to miss few: it misses {missed}, and "
             f"{_hundredths(1 - specificity.value)} of 100 without one reach it (n {specificity.n})."
         )
-    return f"No fracture is seen by mistake in {missed}."
+    return f"No fracture is seen, by mistake, in {missed}."
+
+
+def _span(counted: contract.CalibrationBin) -> str:
+    if counted.low == 0:
+        return f"below {percent(counted.high)}"
+    if counted.high == 1:
+        return f"from {percent(counted.low)}"
+    return f"between {percent(counted.low)} and {percent(counted.high)}"
 
 
 def _metric(card: contract.ModelCard, figure: str) -> contract.Metric | None:

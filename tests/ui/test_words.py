@@ -68,9 +68,9 @@ def _reading(finding: str, probability: float, novelty: float = 0.4, warnings: t
     [
         (0.2, "Of 100 such radiographs in the test set (probability between 6.0 % and 30 %), 22 were fractured"),
         (0.06, "between 6.0 % and 30 %"),
-        (1.0, "between 36 % and over 99.9 %"),
+        (1.0, "(probability from 36 %), 71 were"),
         (0.33, "only 12 radiographs"),
-        (0.0, "between under 0.1 % and 6.0 %), 2 were fractured"),
+        (0.0, "(probability below 6.0 %), 2 were fractured"),
     ],
 )
 def test_a_probability_means_what_became_of_such_test_radiographs(
@@ -93,7 +93,7 @@ def test_a_card_without_counts_says_nothing(card: contract.ModelCard) -> None:
 @pytest.mark.parametrize(
     ("finding", "words"),
     [
-        (contract.FRACTURE, "3 are called so as well (n 486), and 66 of 100 with one (n 103)"),
+        (contract.FRACTURE, "66 of 100 test radiographs with a fracture (n 103) and, by mistake, by 3 of 100 without"),
         (contract.SUSPICION, "it misses 7 of 100 test radiographs with a fracture (n 103), and 46 of 100 without"),
         (contract.NO_FRACTURE, "7 of 100 test radiographs with a fracture"),
     ],
