@@ -9,16 +9,19 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from export import contract
-from radiograph import prepare
+from radiograph import Radiograph, prepare
 from radiograph.phantom import phantom
 
 GOLDEN: Final = "assets.extra/golden.npz"
 CASES: Final = 6
+CANDIDATES: Final = 24
+SEED: Final = 7000
 BLOCKS: Final = 8
 """Side of the heat map's digest: the mean over each of 8 by 8 blocks."""
 
@@ -36,14 +39,26 @@ class Golden:
     heatmap: NDArray[np.float32]
 
 
-def golden_pictures(size: int, count: int, first_seed: int = 7000) -> NDArray[np.uint8]:
-    """Return ``count`` phantoms prepared at ``size`` px, uint8 [N,S,S,1], every second one fractured."""
+def drawn_radiographs(count: int, first_seed: int) -> list[Radiograph]:
+    """Return ``count`` phantoms, the same for the same seed: by turns broken and whole, every second pair a close-up.
+
+    A close-up is the middle of a phantom: models score it higher, so that the scores spread.
+    """
     sides = ((480, 640), (640, 480), (512, 512))
-    drawn = (
-        phantom(seed=first_seed + place, fractured=place % 2 == 0, size=sides[place % len(sides)])
-        for place in range(count)
-    )
-    return np.stack([prepare(picture.radiograph, size).image for picture in drawn])
+    drawn = []
+    for place in range(count):
+        picture = phantom(seed=first_seed + place, fractured=place % 2 == 0, size=sides[place % len(sides)]).radiograph
+        if place // 2 % 2:
+            height, width = picture.pixels.shape
+            middle = picture.pixels[height // 4 : height * 3 // 4, width // 4 : width * 3 // 4]
+            picture = Radiograph(middle, picture.bits, (middle.shape[1], middle.shape[0]), picture.kind)
+        drawn.append(picture)
+    return drawn
+
+
+def drawn_pictures(size: int, count: int, first_seed: int) -> NDArray[np.uint8]:
+    """Return ``drawn_radiographs`` prepared at ``size`` px, uint8 [N,S,S,1]."""
+    return np.stack([prepare(picture, size).image for picture in drawn_radiographs(count, first_seed)])
 
 
 def heatmap_digest(heatmap: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -58,21 +73,26 @@ def heatmap_digest(heatmap: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def write_golden(folder: Path, size: int) -> None:
-    """Ask the SavedModel in ``folder`` about ``CASES`` phantoms of ``size`` px and write cases and answers into it."""
+    """Ask the SavedModel in ``folder`` about drawn pictures of ``size`` px; write ``CASES`` of them with the answers.
+
+    Those are taken whose probabilities lie as far apart as there are any, from the lowest to the highest.
+    """
     import tensorflow as tf
 
-    images = golden_pictures(size, CASES)
+    images = drawn_pictures(size, CANDIDATES, SEED)
     signature = (loaded := tf.saved_model.load(str(folder))).signatures[contract.SIGNATURE_IMAGE]
     answers = [signature(tf.constant(image[None])) for image in images]
     del loaded
+    probability = np.concatenate([answer[contract.PROBABILITY].numpy() for answer in answers])
+    taken = np.argsort(probability, kind="stable")[np.linspace(0, CANDIDATES - 1, CASES).round().astype(int)]
     path = folder / GOLDEN
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(
         path,
-        images=images,
-        probability=np.concatenate([answer[contract.PROBABILITY].numpy() for answer in answers]),
-        novelty=np.concatenate([answer[contract.NOVELTY].numpy() for answer in answers]),
-        heatmap=np.stack([heatmap_digest(answer[contract.HEATMAP].numpy()[0]) for answer in answers]),
+        images=images[taken],
+        probability=probability[taken],
+        novelty=np.concatenate([answers[place][contract.NOVELTY].numpy() for place in taken]),
+        heatmap=np.stack([heatmap_digest(answers[place][contract.HEATMAP].numpy()[0]) for place in taken]),
     )
 
 
@@ -81,6 +101,6 @@ def read_golden(content: bytes) -> Golden:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             golden = Golden(arrays["images"], arrays["probability"], arrays["novelty"], arrays["heatmap"])
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
         raise ValueError(f"it is no file of golden cases ({error})") from error
     return golden

@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export import contract, registry
-from export.golden import GOLDEN, golden_pictures, heatmap_digest, read_golden
+from export.golden import GOLDEN, drawn_pictures, drawn_radiographs, heatmap_digest, read_golden
 from radiograph import Radiograph, RadiographError, prepare, read
-from radiograph.phantom import phantom
 from serving.answer import Prediction, predictions
 from serving.api import types_pb2
 from serving.errors import ContractMismatch, ServingError
@@ -107,7 +106,7 @@ def check_signature(stable: Mapping[str, Any] | None, candidate: Mapping[str, An
 def check_smoke(ask: Callable[[NDArray[np.uint8]], Prediction], size: int) -> Outcome:
     """Ask about a broken and a whole phantom, black and white, each twice: finite, in range, the same again."""
     flat = [np.full((size, size, 1), level, np.uint8) for level in (0, 255)]
-    images = [*golden_pictures(size, 2, first_seed=1), *flat]
+    images = [*drawn_pictures(size, 2, first_seed=1), *flat]
     for image in images:
         try:
             first, again = ask(image), ask(image)
@@ -165,9 +164,7 @@ def shadow(
 def shadow_pictures(folder: Path | None, count: int) -> list[Radiograph]:
     """Return the first ``count`` radiographs under ``folder``, or as many phantoms; raise ``RolloutError`` for none."""
     if folder is None:
-        sides = ((480, 640), (640, 480))
-        drawn = (phantom(seed=SHADOW_SEED + i, fractured=i % 2 == 0, size=sides[i // 2 % 2]) for i in range(count))
-        return [picture.radiograph for picture in drawn]
+        return drawn_radiographs(count, SHADOW_SEED)
     pictures: list[Radiograph] = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         if len(pictures) == count:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from export.golden import GOLDEN
-from export.registry import numbers
+from export.registry import numbers, publish_folder
 from serving.following import CANARY, STABLE
 from serving.rollout import canary, promote, retire, stage
 from serving.rollout_back import rollback
 from serving.rollout_config import PREVIOUS, entry_of, parse
-from serving.rollout_files import RolloutError
+from serving.rollout_files import RolloutError, replace_text
 from serving.rollout_report import Report, check
 from serving.rollout_status import status
 from tests.serving.rolled import Place, reload
@@ -206,3 +207,30 @@ def test_status_tells_what_disagrees(place: Place) -> None:
     assert (found.stable, found.newest, found.notes) == (1, 2, ())
     place.config.write_text(place.config.read_text().replace('key: "stable"', 'key: "good"'))
     assert any("the server has" in note for note in status(place.rollout).notes)
+
+
+def test_a_version_that_fails_to_load_is_in_the_log_with_its_reason(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "saved_model.pb").write_bytes(b"broken")
+    place.publish(2, tmp_path / "broken")
+    with pytest.raises(RolloutError, match="Everything is as it was"):
+        stage(place.because("try it"), 2)
+    (line,) = log(place)
+    assert (line["did"], line["outcome"], line["why"]) == ("stage 2", "undone", "try it")
+    assert "could not be loaded" in str(line["error"])
+
+
+def test_config_and_registry_may_lie_on_object_storage(place: Place) -> None:
+    bucket = f"memory://{place.rollout.model}"
+    rollout = replace(place.rollout, config=f"{bucket}/models.config")
+    # the server of this test reads local folders only, so the copy in the bucket is what is verified
+    for version in (1, 2):
+        publish_folder(place.built / str(version), f"{bucket}/versions")
+    place.publish(2)
+    replace_text(rollout.config, place.config.read_text())
+    remote = replace(rollout, base=f"{bucket}/versions")
+    stage(remote, 2)
+    assert check(remote, 2, count=1).passed
+    promote(remote, 2)
+    assert place.served() == ({STABLE: 2, PREVIOUS: 1}, [1, 2])
+    assert [line.disk for line in status(remote).versions] == ["verified", "verified"]

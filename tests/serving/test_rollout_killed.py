@@ -21,9 +21,12 @@ from serving.bench_models import SIZE
 from serving.client import FractureClient
 from serving.errors import ServingError
 from serving.following import STABLE
-from serving.rollout import Rollout, first_config
+from serving.rollout import Rollout, first_config, stage
+from serving.rollout_back import rollback
 from serving.rollout_config import LABELS, PREVIOUS, entry_of, parse
+from serving.rollout_files import RolloutInterrupted
 from serving.rollout_server import ModelServer
+from serving.rollout_status import status
 from tests.model_server import ROOT, serve
 from tests.serving.rolled import reload
 
@@ -133,3 +136,17 @@ def test_promote_killed_and_run_again_ends_the_same(rollout: Rollout, name: str,
     log = Path(f"{rollout.config}.rollout/log.jsonl").read_text().splitlines()
     assert [(json.loads(line)["did"], json.loads(line)["outcome"]) for line in log] == [("promote 2", "done")]
     assert not Path(f"{rollout.config}.rollout/lock").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", [1, 2], ids=["loaded", "labels moved"])
+def test_a_killed_promote_is_undone_by_rolling_back_and_blocks_other_commands(rollout: Rollout, place: int) -> None:
+    start_anew(rollout)
+    assert promote(rollout, "models.config", str(place), "after").returncode == -signal.SIGKILL
+    with pytest.raises(RolloutInterrupted, match=r"`promote 2` by .* was interrupted before it could"):
+        stage(rollout, 2)
+    assert any("was interrupted" in note for note in status(rollout).notes)
+    rollback(rollout)
+    assert served(rollout)[0] == in_file(rollout) == {STABLE: 1}
+    stage(rollout, 2)
+    assert served(rollout) == ({STABLE: 1}, [1, 2])

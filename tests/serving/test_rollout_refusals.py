@@ -7,7 +7,9 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from serving.errors import ServingError
 from serving.rollout import canary, first_config, promote, retire, stage
 from serving.rollout_back import rollback
 from serving.rollout_files import RolloutError, RolloutLocked
+from serving.rollout_lock import locked
 from serving.rollout_report import check
 from tests import processes
 from tests.model_server import ROOT
@@ -131,6 +134,34 @@ def test_two_operators_do_not_work_at_once(place: Place) -> None:
     with pytest.raises(RolloutLocked, match="being run by another"):
         stage(place.rollout, 2)
     assert place.served()[1] == [1]
+
+
+def test_of_many_at_once_one_gets_the_lock(tmp_path: Path) -> None:
+    """Also where the lock of a dead process has to be taken over first."""
+    path = tmp_path / "lock"
+    own = {"host": socket.gethostname(), "pid": ended_process(), "started": "1", "by": "x", "verb": "x", "time": 0.0}
+    path.write_text(json.dumps(own))
+    together, release = threading.Barrier(8), threading.Event()
+
+    def work(number: int) -> bool:
+        together.wait()
+        try:
+            with locked(str(path), "stage", f"operator {number}"):
+                release.wait(30)
+                return True
+        except RolloutLocked:
+            return False
+        finally:
+            refused.release()
+
+    refused = threading.Semaphore(0)
+    with ThreadPoolExecutor(8) as pool:
+        results = [pool.submit(work, number) for number in range(8)]
+        for _ in range(7):
+            assert refused.acquire(timeout=30)
+        release.set()
+        assert sum(result.result() for result in results) == 1
+    assert not path.exists()
 
 
 def ended_process() -> int:
