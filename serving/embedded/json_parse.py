@@ -14,7 +14,7 @@ import orjson
 
 from serving.embedded.status import invalid_argument
 
-MAX_DEPTH = 1 << 21
+MAX_DEPTH = 1 << 18
 """Open lists and objects at once. RapidJSON has no bound; a server that must not run out of memory needs one."""
 
 

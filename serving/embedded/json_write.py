@@ -6,9 +6,10 @@ in an error message.
 
 import math
 import re
+from collections.abc import Iterator
 
 from serving.embedded.json_decimal import decimal_text
-from serving.embedded.json_parse import Json, is_object, members
+from serving.embedded.json_parse import Json, JsonObject, is_object, members
 
 _SPECIAL = re.compile(rb'["\\\x00-\x1f]')
 _SHORT_ESCAPES = {
@@ -21,6 +22,7 @@ _SHORT_ESCAPES = {
     b"\t": b"\\t",
 }
 _FLOAT_LIMIT = 3.4028234e38
+MAX_QUOTED_BYTES = 1 << 20
 
 
 def to_bytes(text: str) -> bytes:
@@ -56,34 +58,51 @@ def to_text(value: Json) -> str:
     """Return the value as TensorFlow Serving's error messages quote it (json_tensor.cc, JsonValueToString).
 
     A number alone is printed like a tensor's (as float32 where it fits one); inside a list or object PrettyWriter
-    prints the shortest digits, and stops for good at the first value that is not finite.
+    prints the shortest digits, and stops for good at the first value that is not finite. Text beyond MAX_QUOTED_BYTES
+    is cut, for the indentation of a deep value grows with the square of its depth.
     """
     if isinstance(value, float):
         return decimal_text(value, single=-_FLOAT_LIMIT <= value <= _FLOAT_LIMIT).decode()
     pieces: list[bytes] = []
-    pending: list[bytes | tuple[Json, int]] = [(value, 0)]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, bytes):
-            pieces.append(item)
-            continue
-        node, level = item
-        if isinstance(node, float) and not math.isfinite(node):
+    size = 0
+    for piece in _pieces(value):
+        pieces.append(piece)
+        size += len(piece)
+        if size > MAX_QUOTED_BYTES:
+            pieces.append(b"...TRUNCATED")
             break
-        if isinstance(node, list) and node:
-            pending.append(indent(level) + b"]")
-            for index in range(len(node) - 1, -1, -1):
-                pending.append((node[index], level + 1))
-                pending.append((b"," if index else b"[") + indent(level + 1))
-        elif is_object(node) and members(node):
-            pending.append(indent(level) + b"}")
-            pairs = members(node)
-            for index in range(len(pairs) - 1, -1, -1):
-                pending.append((pairs[index][1], level + 1))
-                pending.append((b"," if index else b"{") + indent(level + 1) + quote(to_bytes(pairs[index][0])) + b": ")
-        else:
-            pieces.append(_leaf(node))
     return b"".join(pieces).decode("utf-8", "surrogateescape")
+
+
+def _pieces(node: Json) -> Iterator[bytes]:
+    """Yield the value's text bit by bit, without recursion: of a deep one nobody may want the whole."""
+    open_values: list[tuple[Iterator[tuple[bytes, bytes, Json]], bytes]] = []
+    while True:
+        if isinstance(node, float) and not math.isfinite(node):
+            return
+        if isinstance(node, list) and node:
+            yield b"["
+            open_values.append((((b"," if index else b"", b"", item) for index, item in enumerate(node)), b"]"))
+        elif is_object(node) and members(node):
+            yield b"{"
+            open_values.append((_named(node), b"}"))
+        else:
+            yield _leaf(node)
+        while open_values:
+            following = next(open_values[-1][0], None)
+            if following is not None:
+                break
+            closing = open_values.pop()[1]
+            yield indent(len(open_values)) + closing
+        else:
+            return
+        comma, name, node = following
+        yield comma + indent(len(open_values)) + name
+
+
+def _named(value: JsonObject) -> Iterator[tuple[bytes, bytes, Json]]:
+    for index, (name, item) in enumerate(members(value)):
+        yield b"," if index else b"", quote(to_bytes(name)) + b": ", item
 
 
 def _leaf(value: Json) -> bytes:
