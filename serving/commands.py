@@ -47,8 +47,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 def _rollout(server: str, config: str, model: str, base: str | None, by: str, why: str, seconds: float) -> Rollout:
     from serving.rollout import Rollout
 
-    path = config if "://" in config else str(Path(config).absolute())
-    return Rollout(server, path, model, by or _operator(), base, why, seconds)
+    place = _absolute(base) if base is not None else None
+    return Rollout(server, _absolute(config), model, by or _operator(), place, why, seconds)
+
+
+def _absolute(path: str) -> str:
+    """Return a local path in full, for journal and config outlive this working folder; object storage's as it is."""
+    return path if "://" in path else str(Path(path).absolute())
 
 
 def _operator() -> str:
@@ -72,8 +77,7 @@ def init(
     """
     from serving.rollout import first_config
 
-    place = base if "://" in base else str(Path(base).absolute())
-    typer.echo(first_config(_rollout("", config, model, place, "", "", 1.0), version))
+    typer.echo(first_config(_rollout("", config, model, base, "", "", 1.0), version))
 
 
 @rollout_app.command()
