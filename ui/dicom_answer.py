@@ -122,8 +122,9 @@ def _capture(view: View, number: int, created: datetime, series: UID) -> SCImage
         content_date=created.date(),
         content_time=created.time(),
     )
-    # Asked for above and not known: type 2C, so empty.
+    # Not known (one was asked for above), and of type 2C, so empty.
     image.add_new("PatientOrientation", "CS", None)
+    image.add_new("Laterality", "CS", None)
     image.copy_patient_and_study_information(header)
     image.DerivationDescription = "Heat map and outlines of an automatic fracture reading drawn over the picture"
     image.SourceImageSequence = [_reference(view, frames=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -67,8 +68,7 @@ class View:
     @property
     def nameless(self) -> Dataset:
         """The header without names, for highdicom, which quotes a name it doubts in a warning."""
-        header = Dataset()
-        header.update(self.header)
+        header = deepcopy(self.header)
         header.PatientName = header.ReferringPhysicianName = ""
         return header
 
