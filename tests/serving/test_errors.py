@@ -124,6 +124,7 @@ def test_a_model_without_a_ready_version_is_explained(
     state: str, error: str, expected: type[ServingError], words: str
 ) -> None:
     refusal = (grpc.StatusCode.NOT_FOUND, "Servable not found for request: Latest(fracture)")
-    script = Script(refusals=[refusal], state=state, error=error)
+    # asked twice, for a label may have moved between the look at it and the look at its version
+    script = Script(refusals=[refusal] * 2, state=state, error=error)
     with scripted_server(script) as target, FractureClient(target) as client, pytest.raises(expected, match=words):
         client.info()
