@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from export.contract import CARD_PATH, CardError, DataSource, Metric, ModelCard, read_card
+from export.contract import CARD_PATH, CalibrationBin, CardError, DataSource, Metric, ModelCard, read_card
 
 CARD = ModelCard(
     name="fracture",
@@ -26,11 +26,26 @@ CARD = ModelCard(
     recipe={"seed": 7},
     intended_use="research",
     limits=("not a medical device",),
+    calibration=(
+        CalibrationBin(0.0, 0.1, Metric(0.02, 0.01, 0.06, 120)),
+        CalibrationBin(0.1, 1.0, Metric(0.5, 0.4, 0.6, 80)),
+    ),
 )
 
 
 def test_a_card_comes_back_equal() -> None:
     assert ModelCard.from_json(CARD.to_json()) == CARD
+
+
+def test_a_card_from_before_the_counts_has_none() -> None:
+    older = json.loads(CARD.to_json())
+    del older["calibration"]
+    assert ModelCard.from_json(json.dumps(older)).calibration == ()
+
+
+@pytest.mark.parametrize(("probability", "place"), [(0.0, 0), (0.0999, 0), (0.1, 1), (1.0, 1)])
+def test_every_probability_lies_in_one_bin(probability: float, place: int) -> None:
+    assert [entry.holds(probability) for entry in CARD.calibration] == [place == 0, place == 1]
 
 
 def test_a_card_is_read_from_its_place_in_a_version(tmp_path: Path) -> None:

@@ -10,7 +10,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from radiograph import Radiograph
-from ui.overlay import FAINTEST, display_picture, heat_layer, jpeg, outlines, png
+from ui.overlay import (
+    FAINTEST,
+    Layers,
+    annotation_layer,
+    display_picture,
+    heat_layer,
+    jpeg,
+    marked_picture,
+    outlines,
+    places,
+    png,
+)
 
 
 def spot(x: float, y: float, height: int = 120, width: int = 160, radius: float = 0.1) -> NDArray[np.float32]:
@@ -93,3 +104,47 @@ def test_pictures_are_files_of_their_kind_without_metadata() -> None:
         with Image.open(BytesIO(file)) as picture:
             assert (picture.format, picture.size) == (kind, size)
             assert len(picture.getexif()) == 0
+
+
+def test_each_place_has_the_highest_value_in_it_and_the_strongest_comes_first() -> None:
+    heatmap = np.maximum(spot(0.2, 0.3) * np.float32(0.7), spot(0.8, 0.7) * np.float32(0.9))
+    assert [place.score for place in places(heatmap, outlines(heatmap))] == pytest.approx([0.9, 0.7], abs=0.01)
+
+
+def test_a_hole_is_no_place() -> None:
+    ring = np.clip(spot(0.5, 0.5, radius=0.3) - spot(0.5, 0.5, radius=0.12), 0, 1)
+    found = outlines(ring)
+    assert len(found) == 2
+    (place,) = places(ring, found)
+    assert np.ptp(place.outline[:, 0]) == max(np.ptp(polygon[:, 0]) for polygon in found)
+
+
+@pytest.mark.parametrize("dotted", [False, True])
+def test_a_marked_picture_shows_heat_and_outline_and_leaves_the_rest(dotted: bool) -> None:
+    heatmap = spot(0.3, 0.6)
+    grey = np.full((480, 640), 100, np.uint8)
+    picture = marked_picture(Layers(grey, heat_layer(heatmap), outlines(heatmap)), dotted=dotted)
+    assert picture.shape == (480, 640, 3)
+    assert picture.dtype == np.uint8
+    assert np.ptp(picture[288, 192].astype(int)) > 60
+    assert (picture[:100, 400:] == 100).all()
+    assert (grey == 100).all()
+
+
+def test_a_dotted_line_has_less_ink_than_a_solid_one() -> None:
+    heatmap = spot(0.3, 0.6)
+    drawn = Layers(np.zeros((480, 640), np.uint8), None, outlines(heatmap))
+    ink = [int((marked_picture(drawn, dotted=dotted) == 255).sum()) for dotted in (True, False)]
+    assert 0 < ink[0] < 0.8 * ink[1]
+
+
+def test_annotations_of_a_dicom_file_become_a_layer_of_the_displayed_size() -> None:
+    plane = np.zeros((3200, 2400), np.bool_)
+    plane[100:110, 200:900] = True
+    radiograph = Radiograph(np.zeros(plane.shape, np.uint8), 8, (2400, 3200), "DICOM", overlay=plane)
+    layer = annotation_layer(radiograph)
+    assert layer is not None
+    assert layer.shape == (1600, 1200, 4)
+    assert layer[52, 200, 3] == 255
+    assert layer[300:, :, 3].max() == 0
+    assert annotation_layer(Radiograph(np.zeros((40, 40), np.uint8), 8, (40, 40), "PNG")) is None
