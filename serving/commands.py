@@ -93,7 +93,7 @@ def status(
     Example: osteo rollout status --config state/models.config
     """
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from serving.rollout_status import FIGURES
     from serving.rollout_status import status as look
@@ -102,11 +102,12 @@ def status(
     if as_json:
         typer.echo(json.dumps(found.to_dict()))
         return
-    table = Table("version", "on disk", "on server", "labels", *FIGURES.values())
+    whole = (Column(name, no_wrap=True) for name in ("version", "on disk", "on server", "labels"))
+    table = Table(*whole, *FIGURES.values())
     for line in found.versions:
-        disk = line.disk + (", newest" if line.version == found.newest else "")
+        number = f"{line.version} newest" if line.version == found.newest else str(line.version)
         shown = [f"{line.figures[figure]:.3f}" if figure in line.figures else "" for figure in FIGURES]
-        table.add_row(str(line.version), disk, line.server, ", ".join(line.labels), *shown)
+        table.add_row(number, line.disk, line.server, ", ".join(line.labels), *shown)
     Console().print(table)
     if found.canary_percent:
         typer.echo(f"{found.canary_percent:g} % of the studies go to the canary.")
