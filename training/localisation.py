@@ -146,8 +146,11 @@ def mean_average_precision(
 
 
 def weighed(found: Sequence[Region], probability: float) -> list[Region]:
-    """Return the regions with their scores multiplied by the picture's probability: a doubtful picture ranks lower."""
-    return [Region(region.box, region.score * probability) for region in found]
+    """Return the regions with scores times the cube root of the picture's probability: a doubtful picture ranks lower.
+
+    On FracAtlas val the root ranks better than the probability itself, at every extent tried.
+    """
+    return [Region(region.box, region.score * probability ** (1 / 3)) for region in found]
 
 
 def cut_all(heatmaps: Scores, rule: RegionRule, probabilities: Scores | None = None) -> list[list[Region]]:
@@ -160,7 +163,7 @@ def cut_all(heatmaps: Scores, rule: RegionRule, probabilities: Scores | None = N
 
 RULES: Final = tuple(
     RegionRule(threshold=0.05, extent=extent, padding=padding)
-    for extent, padding in product((0.15, 0.25, 0.35, 0.5, 0.65), (-0.25, 0.0, 0.25, 0.5))
+    for extent, padding in product((0.15, 0.35, 0.5, 0.6, 0.7), (-0.25, 0.0, 0.25, 0.5))
 )
 """What ``choose_rule`` tries. A low threshold loses nothing: AP ranks by score, and weak regions come last."""
 
