@@ -29,6 +29,7 @@ from tests.serving.server_process import Address, Client, ServerProcess, predict
 
 SIZES = (1, 3, 100, 5_000, 150_528)
 TEMPLATES = 3
+BROKEN_EVERY = 4
 CYCLE_SECONDS = 2.0
 
 Answer = npt.NDArray[np.float32]
@@ -42,13 +43,15 @@ class Tally:
     errors: Counter[str] = field(default_factory=Counter)
     latencies: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    after_end: int = 0
     versions: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, seconds: float, wrong: str | None) -> None:
+    def add(self, seconds: float, wrong: str | None, after_end: bool = False) -> None:
         """Count one answer."""
         with self.lock:
             self.latencies.append(seconds)
+            self.after_end += after_end
             if wrong is not None:
                 self.wrong.append(wrong)
 
@@ -58,10 +61,15 @@ def template_of(version: int) -> int:
     return version % TEMPLATES + 1
 
 
-def judge(version: int, answered: Answer, ended: frozenset[int], size: int) -> str | None:
+def is_broken(version: int) -> bool:
+    """Return whether a version is published with half a graph file, so that it can never answer."""
+    return version % BROKEN_EVERY == 0
+
+
+def judge(version: int, answered: Answer, size: int) -> str | None:
     """Return what is wrong with an answer, None if nothing is."""
-    if version in ended:
-        return f"version {version} answered after its end was reported"
+    if is_broken(version):
+        return f"version {version} answered, which is broken"
     if answered.shape != (size,) or not np.all(answered == template_of(version)):
         return f"version {version} answered {answered[:3]} of {answered.shape} to {size} values"
     return None
@@ -82,7 +90,8 @@ def ask_grpc(address: Address, tally: Tally, stop: threading.Event) -> None:
                     tally.errors[f"grpc {error.code().name}"] += 1
                 continue
             seconds = time.perf_counter() - started
-            tally.add(seconds, judge(response.model_spec.version.value, values(response), ended, size))
+            version = response.model_spec.version.value
+            tally.add(seconds, judge(version, values(response), size), after_end=version in ended)
 
 
 def ask_rest(address: Address, tally: Tally, stop: threading.Event) -> None:
@@ -115,7 +124,7 @@ def roll(client: Client, models: Path, base: Path, tally: Tally, stop: threading
     version = 1
     while not stop.wait(CYCLE_SECONDS):
         version += 1
-        broken = version % 4 == 0
+        broken = is_broken(version)
         publish(models, base, version, broken)
         tally.versions["broken" if broken else "added"] += 1
         for folder in sorted(base.iterdir(), key=lambda path: int(path.name))[:-3]:
@@ -175,6 +184,7 @@ def figures(tally: Tally, memory: list[float]) -> dict[str, object]:
         "errors": dict(tally.errors),
         "wrong_answers": len(tally.wrong),
         "first_wrong_answers": tally.wrong[:3],
+        "answers_after_unload": tally.after_end,
         "p50_ms": round(ordered[len(ordered) // 2] * 1e3, 2),
         "p99_ms": round(ordered[int(len(ordered) * 0.99)] * 1e3, 2),
         "memory_start_mb": round(start, 1),
