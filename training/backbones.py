@@ -6,13 +6,10 @@ for swish; ``resnet152v2`` is Keras' own (He et al. 2016, arXiv 1603.05027).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 from numpy.typing import NDArray

@@ -12,19 +12,44 @@ data_app = typer.Typer(help="Look into data sets before training on them, and fe
 Data = Annotated[list[Path], typer.Option("--data", help="Data set folder; give it again for more than one.")]
 
 
+def _recipes() -> list[str]:
+    return sorted(path.stem for path in (Path(__file__).parent / "recipes").glob("*.toml"))
+
+
 def train(
     data: Data,
-    config: Annotated[Path, typer.Option(help="Recipe: a TOML file, or the name of one that comes along.")] = Path(
-        "fracture-384"
-    ),
-    run: Annotated[Path | None, typer.Option(help="Folder of the run; one that is there goes on.")] = None,
-    backbone: Annotated[str | None, typer.Option(help="Take this backbone instead of the recipe's.")] = None,
+    config: Annotated[
+        Path, typer.Option(help=f"Recipe: a TOML file, or one that comes along: {', '.join(_recipes())}.")
+    ] = Path("fracture"),
+    run: Annotated[
+        Path | None, typer.Option(help="Folder of the run; one that is there goes on. Default: runs/<recipe>.")
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="efficientnet-lite0 or resnet152v2 instead of the recipe's.")
+    ] = None,
     weights: Annotated[str | None, typer.Option(help="imagenet, or none for random weights.")] = None,
     start: Annotated[Path | None, typer.Option("--from", help="Go on from the weights of another run (.npz).")] = None,
+    track: Annotated[
+        bool, typer.Option("--tracking/--no-tracking", help="Write the figures for TensorBoard and MLflow too.")
+    ] = True,
 ) -> None:
     """Train a model. Stopped at any moment, the same command goes on where it was.
 
+    Data is a folder with a manifest.csv, as osteo data fetch makes it, or a
+    tree train|val/fractured|not fractured. Without a val split a sixth of the
+    groups is held out. Several GPUs share each batch.
+
+    The run's folder gets the weights with the best validation score (best.npz),
+    history.json and learning_curves.png. Look on while it trains, with
+    tensorboard --logdir runs, or with
+    mlflow ui --backend-store-uri sqlite:///runs/mlflow.db
+    Where MLFLOW_TRACKING_URI is set, MLflow writes there instead.
+
     Example: osteo train --data fracatlas --data bonedata
+
+    Example: osteo train --data fracatlas --config resnet152v2 --run runs/deep
+
+    Next: osteo export runs/fracture --data fracatlas
     """
     from dataclasses import replace
 
@@ -39,7 +64,7 @@ def train(
     shape = replace(shape, backbone=backbone or shape.backbone, weights=weights or shape.weights)
     recipe = replace(recipe, model=shape, start=str(start) if start else recipe.start)
     folder = run or Path("runs") / recipe.name
-    best = train_run(recipe, load_splits(data, recipe), folder, Console())
+    best = train_run(recipe, load_splits(data, recipe), folder, Console(), track=track)
     typer.echo(f"Weights: {best}. Next: osteo export {folder} " + " ".join(f"--data {path}" for path in data))
 
 

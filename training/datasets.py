@@ -16,6 +16,7 @@ from rich.progress import track
 
 from radiograph import PREPROCESSING, Geometry, RadiographError, prepare, read
 from radiograph.prepare import Box
+from training.array_file import write_arrays
 
 FRACTURED_NAMES: Final = frozenset({"fractured", "fracture", "positive", "1"})
 NORMAL_NAMES: Final = frozenset({"not fractured", "not_fractured", "normal", "negative", "0"})
@@ -221,8 +222,5 @@ def _fingerprint(cases: Sequence[Case], size: int) -> str:
 
 
 def _save(store: Path, images: NDArray[np.uint8], geometries: Sequence[Geometry]) -> None:
-    store.parent.mkdir(parents=True, exist_ok=True)
     rows = [[g.width, g.height, g.size, g.left, g.top, g.inner_width, g.inner_height] for g in geometries]
-    partial = store.with_suffix(".partial.npz")
-    np.savez(partial, images=images, geometry=np.array(rows, np.int64))
-    partial.replace(store)
+    write_arrays(store, {"images": images, "geometry": np.array(rows, np.int64)})

@@ -5,14 +5,12 @@ It is flat (no nested Keras models), so that heat maps and the folding of weight
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any, Final
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import keras
 import numpy as np
+import tensorflow as tf
 
 from training.backbones import Tensor, backbone
 
@@ -82,15 +80,21 @@ def freeze(model: keras.Model, backbone_name: str, first_trainable_block: int | 
         layer.trainable = learns and not (block is not None and isinstance(layer, keras.layers.BatchNormalization))
 
 
+def _norm(name: str) -> keras.layers.Layer:
+    # with several devices at work its statistics are those of the whole batch, as on one
+    several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    return keras.layers.BatchNormalization(momentum=_MOMENTUM, synchronized=several, name=name)
+
+
 def _project(x: Tensor, width: int, name: str) -> Tensor:
     x = keras.layers.Conv2D(width, 1, use_bias=False, name=f"{name}_conv")(x)
-    x = keras.layers.BatchNormalization(momentum=_MOMENTUM, name=f"{name}_bn")(x)
+    x = _norm(f"{name}_bn")(x)
     return keras.layers.UpSampling2D(2, interpolation="nearest", name=f"{name}_up")(x)
 
 
 def _merge(fine: Tensor, coarse: Tensor, width: int, name: str) -> Tensor:
     x = keras.layers.Conv2D(width, 1, use_bias=False, name=f"{name}_conv")(fine)
-    x = keras.layers.BatchNormalization(momentum=_MOMENTUM, name=f"{name}_bn")(x)
+    x = _norm(f"{name}_bn")(x)
     x = keras.layers.ReLU(name=f"{name}_relu")(keras.layers.Add(name=f"{name}_add")([x, coarse]))
     return residual_block(x, width, f"{name}_residual")
 
@@ -100,7 +104,7 @@ def residual_block(x: Tensor, width: int, name: str) -> Tensor:
     y = x
     for step in (1, 2):
         y = keras.layers.Conv2D(width, 3, padding="same", use_bias=False, name=f"{name}_conv{step}")(y)
-        y = keras.layers.BatchNormalization(momentum=_MOMENTUM, name=f"{name}_bn{step}")(y)
+        y = _norm(f"{name}_bn{step}")(y)
         if step == 1:
             y = keras.layers.ReLU(name=f"{name}_relu1")(y)
     return keras.layers.ReLU(name=f"{name}_relu")(keras.layers.Add(name=f"{name}_add")([x, y]))
@@ -118,7 +122,7 @@ def _pool(deep: Tensor, merged: Tensor, cells: Tensor) -> Tensor:
 
 def _picture_head(pooled: Tensor, config: ModelConfig) -> Tensor:
     # the pooled features differ in scale by an order of magnitude; unscaled they drive the first ReLUs dead
-    x = keras.layers.BatchNormalization(momentum=_MOMENTUM, name="features_bn")(pooled)
+    x = _norm("features_bn")(pooled)
     for index, units in enumerate(config.dense):
         x = keras.layers.Dense(units, activation="relu", name=f"dense{index}")(x)
         x = keras.layers.Dropout(config.dropout, name=f"dropout{index}")(x)

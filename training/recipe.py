@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from training.augment import Augmentation
 from training.model import ModelConfig
@@ -20,12 +20,20 @@ class RecipeError(Exception):
 
 @dataclass(frozen=True)
 class Stage:
-    """Some epochs with the same layers learning; ``first_trainable_block`` None keeps the whole backbone frozen."""
+    """Some epochs with the same layers learning; ``first_trainable_block`` None keeps the whole backbone frozen.
+
+    Schedule ``plateau`` multiplies the learning rate by ``plateau_factor``, down to ``minimum_rate``, each time
+    ``plateau_figure`` has not got better for ``plateau_patience`` epochs (Keras' ReduceLROnPlateau).
+    """
 
     epochs: int
     learning_rate: float
     first_trainable_block: int | None = None
     schedule: Literal["cosine", "plateau", "constant"] = "cosine"
+    plateau_figure: Literal["val_loss", "val_accuracy", "val_auc", "val_score"] = "val_loss"
+    plateau_factor: float = 0.5
+    plateau_patience: int = 2
+    minimum_rate: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,8 @@ class Recipe:
     """One way of training, read from ``training/recipes/*.toml``; the defaults are the shipped model's.
 
     ``start`` is a weights file of an earlier run of the same network, at any input size; "" starts from ImageNet.
+    A stage ends early when the validation loss has not fallen for ``patience`` epochs (0: never). ``ema`` is the
+    momentum of the averaged weights, which are the ones that are validated and kept; 0 keeps the last step's.
     """
 
     name: str = "fracture"
@@ -95,21 +105,51 @@ def recipe_from_dict(raw: Mapping[str, Any]) -> Recipe:
     for key, kind in nested.items():
         if key in parts:
             parts[key] = _make(kind, key, parts[key])
-    if "dense" in raw.get("model", {}):
-        parts["model"] = replace(parts["model"], dense=tuple(raw["model"]["dense"]))
+    if "model" in parts:
+        parts["model"] = replace(parts["model"], dense=tuple(parts["model"].dense))
+    if not isinstance(parts.get("stages", []), list | tuple) or not isinstance(parts.get("sampling", {}), Mapping):
+        raise RecipeError("A recipe's stages are tables [[stages]], and its sampling tables [sampling.<data set>].")
     if "stages" in parts:
         parts["stages"] = tuple(_make(Stage, "stages", stage) for stage in parts["stages"])
     if "sampling" in parts:
         parts["sampling"] = {name: _make(Sampling, "sampling", row) for name, row in parts["sampling"].items()}
     recipe: Recipe = _make(Recipe, "recipe", parts)
+    if recipe.batch < 1 or not recipe.stages or any(stage.epochs < 1 for stage in recipe.stages):
+        raise RecipeError("A recipe needs a batch of at least one, and at least one stage, each of at least one epoch.")
     return recipe
 
 
 def _make(kind: type[Any], where: str, raw: Mapping[str, Any]) -> Any:
-    unknown = sorted(set(raw) - {f.name for f in fields(kind)})
-    if unknown:
-        raise RecipeError(f"[{where}] has an entry this program does not know: {unknown[0]}.")
+    if not isinstance(raw, Mapping):
+        raise RecipeError(f"[{where}] is a table of entries, not {raw!r}.")
+    hints = get_type_hints(kind)
+    for key, value in raw.items():
+        if key not in hints:
+            raise RecipeError(f"[{where}] has an entry this program does not know: {key}.")
+        if not _fits(value, hints[key]):
+            raise RecipeError(f"[{where}] {key} cannot be {value!r}: it is {_said(hints[key])}.")
     try:
         return kind(**raw)
     except TypeError as error:
         raise RecipeError(f"[{where}] is not whole: {error}.") from error
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Tell whether a plain value is one of ``hint``; what is nested was made, and so checked, before."""
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if get_origin(hint) is tuple:
+        return isinstance(value, list | tuple) and all(_fits(item, get_args(hint)[0]) for item in value)
+    return isinstance(value, hint) if hint in (str, bool) else True
+
+
+def _said(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(get_args(hint))
+    if get_origin(hint) is tuple:
+        return "a list of whole numbers"
+    return {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}[hint]

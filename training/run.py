@@ -12,9 +12,10 @@ import numpy as np
 from rich.console import Console
 
 from training import plots
-from training.datasets import Case, DataError, PreparedCases, folds, load, prepare_cases
+from training.datasets import Case, DataError, PreparedCases, folds, load, manifest_sha256, prepare_cases
 from training.fit import WEIGHTS, fit
 from training.recipe import Recipe
+from training.tracking import tracking
 
 CACHE: Final = Path("runs") / "cache"
 _VAL_FOLDS: Final = 6
@@ -59,19 +60,28 @@ def load_splits(folders: Sequence[Path], recipe: Recipe, cache: Path = CACHE) ->
     return Splits(prepare_cases(train, size, cache), prepare_cases(val, size, cache))
 
 
-def train(recipe: Recipe, splits: Splits, run: Path, console: Console) -> Path:
+def train(recipe: Recipe, splits: Splits, run: Path, console: Console, *, track: bool = True) -> Path:
     """Train into the folder ``run``, going on where a killed run stopped, and return the file of the best weights.
 
-    Beside it lie ``history.json`` and ``learning_curves.png``. Raises ``RunError``, ``BackboneError``.
+    Beside it lie ``history.json`` and ``learning_curves.png``, and what ``training.tracking`` writes unless ``track``
+    is off. Raises ``RunError``, ``BackboneError``, ``CheckpointError``, ``WriteError``.
     """
     _describe(splits, console)
-    history = fit(recipe, splits.train, splits.val, run, console=console)
-    (run / "history.json").write_text(json.dumps(history, indent=1), encoding="utf-8")
-    plots.learning_curves(history, run / "learning_curves.png")
+    history_file, curves, weights = run / "history.json", run / "learning_curves.png", run / WEIGHTS
+    params = {**recipe.as_dict(), "data": _facts(splits)}
+    with tracking(run, params, console, [history_file, curves, weights], on=track) as tracked:
+        history = fit(recipe, splits.train, splits.val, run, console=console, on_epoch=tracked.write)
+        history_file.write_text(json.dumps(history, indent=1), encoding="utf-8")
+        plots.learning_curves(history, curves)
     best = max(history, key=lambda epoch: epoch["val_score"])
     count = len(splits.val.labels)
     console.print(f"Best: epoch {best['epoch']:.0f}, validation AUC {best['val_auc']:.3f} (n {count}).")
-    return run / WEIGHTS
+    return weights
+
+
+def _facts(splits: Splits) -> dict[str, dict[str, object]]:
+    sides = {"train": splits.train.cases, "val": splits.val.cases}
+    return {side: {"radiographs": len(cases), "sha256": manifest_sha256(cases)} for side, cases in sides.items()}
 
 
 def _describe(splits: Splits, console: Console) -> None:
