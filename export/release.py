@@ -35,7 +35,7 @@ from training.novelty import fit_novelty
 from training.recipe import Recipe
 from training.report import Evaluation
 from training.run import Splits, load_splits
-from training.validate import outputs, worth_mirroring
+from training.validate import best_reading, outputs
 from training.weights import load_weights, recipe_of
 
 LICENCES: Final = {
@@ -62,8 +62,7 @@ def calibrate(network: keras.Model, train: PreparedCases, val: PreparedCases) ->
 
     Raises ``ReleaseError`` where validation holds one class only.
     """
-    mirrored = worth_mirroring(network, val)
-    told = outputs(network, val.images, mirrored=mirrored)
+    mirrored, told = best_reading(network, val)
     try:
         temperature, bias = fit_temperature(told[LOGIT], val.labels)
         probability = calibrated(told[LOGIT], temperature, bias)

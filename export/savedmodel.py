@@ -51,7 +51,9 @@ def write_saved_model(network: keras.Model, answering: Answering, folder: Path, 
     graph = tf.Graph()
     with graph.as_default():
         constants = [_constant(weight, f"weight_{i:03}", half_constants) for i, weight in enumerate(weights)]
-        image = tf.compat.v1.placeholder(tf.uint8, [None, size, size, 1], name=contract.INPUT_IMAGE)
+        # servers feed what they are given: without the check, a wrong rank reaches a kernel that ends the process
+        fed = tf.compat.v1.placeholder(tf.uint8, name=contract.INPUT_IMAGE)
+        image = tf.ensure_shape(fed, [None, size, size, 1])
         files = tf.compat.v1.placeholder(tf.string, [None], name=contract.INPUT_BYTES)
         prepared = decode_and_prepare(files, size)
 
@@ -65,10 +67,12 @@ def write_saved_model(network: keras.Model, answering: Answering, folder: Path, 
 
         signatures = {
             contract.SIGNATURE_IMAGE: _signature(
-                contract.INPUT_IMAGE, image, _answer(image, network_of(image, "pixels"), answering)
+                contract.INPUT_IMAGE,
+                _tensor_info(fed, image.shape),
+                _answer(image, network_of(image, "pixels"), answering),
             ),
             contract.SIGNATURE_BYTES: _signature(
-                contract.INPUT_BYTES, files, _answer(prepared, network_of(prepared, "files"), answering)
+                contract.INPUT_BYTES, _tensor_info(files), _answer(prepared, network_of(prepared, "files"), answering)
             ),
         }
         # the builder makes its folder itself and refuses one that is there
@@ -162,15 +166,15 @@ def _novelty(features: Tensor, fitted: Novelty) -> Tensor:
     return tf.sqrt((within + tf.maximum(remainder, 0.0) / fitted.rest) / 2.0) / fitted.unit
 
 
-def _signature(alias: str, tensor: Tensor, outputs: Mapping[str, Tensor]) -> Any:
+def _signature(alias: str, fed: Any, outputs: Mapping[str, Tensor]) -> Any:
     named = {name: tf.identity(outputs[name], name=f"{alias}_{name}") for name in contract.OUTPUTS}
     return meta_graph_pb2.SignatureDef(
-        inputs={alias: _tensor_info(tensor)},
+        inputs={alias: fed},
         outputs={name: _tensor_info(value) for name, value in named.items()},
         method_name=tf.saved_model.PREDICT_METHOD_NAME,
     )
 
 
-def _tensor_info(tensor: Tensor) -> Any:
-    shape = tensor.shape.as_proto()
+def _tensor_info(tensor: Tensor, shape: Any = None) -> Any:
+    shape = (tensor.shape if shape is None else shape).as_proto()
     return meta_graph_pb2.TensorInfo(name=tensor.name, dtype=tensor.dtype.as_datatype_enum, tensor_shape=shape)

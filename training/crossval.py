@@ -18,13 +18,13 @@ from rich.console import Console
 from rich.table import Table
 
 from training.calibration import calibrated, fit_temperature
-from training.datasets import Case, DataError, folds, prepare_cases
+from training.datasets import Case, DataError, PreparedCases, folds, prepare_cases
 from training.fit import WEIGHTS, fit
 from training.metrics import Metric, auc, average_precision
 from training.model import LOGIT, build_model
 from training.recipe import Recipe
 from training.run import CACHE, load_cases
-from training.validate import outputs, worth_mirroring
+from training.validate import best_reading, outputs
 from training.weights import load_weights, recipe_of
 
 RESULT: Final = "crossval.json"
@@ -65,15 +65,18 @@ def cross_validate(
     val = [case for case in others if case.split == "val"]
     if not val:
         raise DataError("Cross-validation needs another data set with a val split, to choose and calibrate on.")
+    always = [case for case in others if case.split == "train"]
+    size = recipe.model.input_size
+    everything = prepare_cases([*always, *held], size, cache)
+    prepared_val = prepare_cases(val, size, cache)
     probability = np.zeros(len(held))
     fold_of = np.zeros(len(held), np.int64)
     for index, rows in enumerate(folds(held, count, recipe.seed)):
-        out = set(rows.tolist())
-        train = [case for case in others if case.split == "train"]
-        train += [case for row, case in enumerate(held) if row not in out]
         console.print(f"Fold {index + 1} of {count}: {len(rows)} radiographs of {source} held out.")
-        asked = [held[row] for row in rows]
-        probability[rows] = _fold(recipe, train, val, asked, run / f"fold-{index + 1}", console, cache)
+        asked = len(always) + rows
+        train = everything.subset(np.setdiff1d(np.arange(len(everything.cases)), asked))
+        folder = run / f"fold-{index + 1}"
+        probability[rows] = _fold(recipe, train, prepared_val, everything.subset(asked), folder, console)
         fold_of[rows] = index
     result = _figures(recipe, held, probability, fold_of, count)
     (run / RESULT).write_text(json.dumps(result.as_dict(), indent=1) + "\n", encoding="utf-8")
@@ -102,24 +105,15 @@ def read_cross_validation(file: Path) -> tuple[str, int, dict[str, Metric]]:
 
 
 def _fold(
-    recipe: Recipe,
-    train: list[Case],
-    val: list[Case],
-    asked: list[Case],
-    run: Path,
-    console: Console,
-    cache: Path,
+    recipe: Recipe, train: PreparedCases, val: PreparedCases, asked: PreparedCases, run: Path, console: Console
 ) -> NDArray[np.float64]:
     """Train one fold and return the calibrated probabilities of the cases held out, float64 [N]."""
-    size = recipe.model.input_size
-    prepared = prepare_cases(val, size, cache)
-    fit(recipe, prepare_cases(train, size, cache), prepared, run, console=console)
+    fit(recipe, train, val, run, console=console)
     network = build_model(replace(recipe.model, weights="none"))
     load_weights(network, run / WEIGHTS)
-    mirrored = worth_mirroring(network, prepared)
-    on_val = outputs(network, prepared.images, mirrored=mirrored)[LOGIT]
-    on_asked = outputs(network, prepare_cases(asked, size, cache).images, mirrored=mirrored)[LOGIT]
-    return calibrated(on_asked, *fit_temperature(on_val, prepared.labels))
+    mirrored, on_val = best_reading(network, val)
+    on_asked = outputs(network, asked.images, mirrored=mirrored)[LOGIT]
+    return calibrated(on_asked, *fit_temperature(on_val[LOGIT], val.labels))
 
 
 def _figures(

@@ -142,6 +142,20 @@ def test_the_heat_map_is_dark_where_the_input_was_padded(served: Signatures, ima
     assert (heat[2] > 0).all(), "the square picture is not padded"
 
 
+@pytest.mark.parametrize("shape", [(1,), (SIZE, SIZE), (1, SIZE, SIZE), (1, SIZE, SIZE + 1, 1), (1, SIZE, SIZE, 3)])
+def test_an_input_of_another_shape_is_refused_before_it_reaches_a_kernel(
+    exported: Path, shape: tuple[int, ...]
+) -> None:
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(exported))
+        signature = loaded.signature_def[contract.SIGNATURE_IMAGE]
+        declared = [dimension.size for dimension in signature.inputs[contract.INPUT_IMAGE].tensor_shape.dim]
+        assert declared == [-1, SIZE, SIZE, 1]
+        feed = {signature.inputs[contract.INPUT_IMAGE].name: np.zeros(shape, np.uint8)}
+        with pytest.raises(tf.errors.InvalidArgumentError, match="is not compatible with expected shape"):
+            session.run(signature.outputs[contract.PROBABILITY].name, feed)
+
+
 def test_half_constants_move_the_network_little(
     network: keras.Model, answering: Answering, exported: Path, images: np.ndarray[Any, Any], tmp_path: Path
 ) -> None:
