@@ -139,7 +139,11 @@ def release(
         if report.folders:
             evaluations.extend(measure(folder, report.folders, "test", outside=report.outside))
             found = {key: metric for evaluation in evaluations for key, metric in evaluation.card_metrics().items()}
-            _write_card(replace(card, metrics=_for_card(found | folds)), folder)
+            counted = tuple(
+                contract.CalibrationBin(low, high, contract.Metric(**asdict(share)))
+                for low, high, share in evaluations[0].calibration
+            )
+            _write_card(replace(card, metrics=_for_card(found | folds), calibration=counted), folder)
         write_warmup(folder, card.input_size)
         write_golden(folder, card.input_size)
 

@@ -20,7 +20,7 @@ from scipy.special import expit
 
 from radiograph.prepare import Box
 from radiograph.regions import RegionRule
-from training.calibration import brier, ece
+from training.calibration import brier, ece, fractured_by_probability
 from training.comparison import AucDifference, Disagreement, delong, mcnemar
 from training.localisation import cut_all, energy_in_box, mean_average_precision, pointing_game
 from training.metrics import Metric, Rates, auc, average_precision, predictive_values, rates, seed_report
@@ -59,7 +59,8 @@ class Evaluation:
 
     ``metrics`` by name; ``points`` are the two operating points; ``strata`` maps region, view and hardware to their
     values and these to figures; ``baselines`` are AUCs without the picture; ``seeds`` is the classification report;
-    ``targets`` holds the figures against what a shipped model should reach, where the data set has such targets.
+    ``targets`` holds the figures against what a shipped model should reach, where the data set has such targets;
+    ``calibration`` is the share of fractured in each range (low, high) of probability.
     """
 
     data: str
@@ -73,6 +74,7 @@ class Evaluation:
     baselines: Mapping[str, Metric] = field(default_factory=dict)
     seeds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     targets: tuple[Reached, ...] = ()
+    calibration: tuple[tuple[float, float, Metric], ...] = ()
 
     def card_metrics(self) -> dict[str, Metric]:
         """Return the defined metrics and baselines under ``"<data>/<split>/<figure>"``, for the model card."""
@@ -108,6 +110,7 @@ def assess(
         strata={name: _stratum(p, np.asarray(getattr(p, name)), thresholds) for name in STRATA},
         baselines=dict(baselines or {}),
         seeds=seed_report(p.label, p.probability),
+        calibration=tuple(fractured_by_probability(p.label, p.probability, thresholds)),
     )
 
 

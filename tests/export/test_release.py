@@ -68,6 +68,13 @@ def test_the_card_has_what_lies_outside_and_the_cross_validation(released: Path,
     assert card.metrics["small/5-fold/auc"] == contract.Metric(0.9, 0.8, 0.95, 30)
 
 
+def test_the_card_counts_fractures_by_probability(released: Path, data: Path) -> None:
+    card = contract.read_card(released)
+    assert sum(counted.fractured.n for counted in card.calibration) == card.metrics[f"{data.name}/test/auc"].n
+    assert card.calibration[0].low == 0.0
+    assert card.calibration[-1].high == 1.0
+
+
 def test_golden_cases_and_warm_up_come_with_the_version(released: Path) -> None:
     assert (released / GOLDEN).is_file()
     assert (released / contract.WARMUP_PATH).is_file()
