@@ -42,7 +42,7 @@ app.add_typer(bench_app, name="bench")
 
 Server = Annotated[str, typer.Option(help="gRPC address of the model server, host:port.", envvar="OSTEO_SERVER")]
 Model = Annotated[str, typer.Option(help="Name of the served model.")]
-Version = Annotated[int | None, typer.Option(help="Ask this version instead of the newest.")]
+Version = Annotated[int | None, typer.Option(help="Ask this version instead of the stable one.")]
 Label = Annotated[str | None, typer.Option(help="Ask the version that bears this label.")]
 Share = Annotated[bool, typer.Option("--share", help="Make a public link; asks for a user and password.")]
 NoAuth = Annotated[bool, typer.Option("--no-auth", help="Ask nobody for a password, not even on a public link.")]
@@ -96,6 +96,9 @@ def ui(
     share_server: ShareServer = None,
     share_protocol: ShareProtocol = None,
     share_certificate: ShareCertificate = None,
+    route: Annotated[
+        Path | None, typer.Option(help="The rollout's route.json: the share of the studies that the canary answers.")
+    ] = None,
 ) -> None:
     """Open the page on a model server that runs already.
 
@@ -120,6 +123,7 @@ def ui(
             share_server,
             share_protocol,
             share_certificate,
+            route=route,
         )
     )
 
@@ -145,6 +149,7 @@ def up(
     Example: osteo up --ui-port 8080
     """
     from serving.launch import LaunchError, starting_server
+    from serving.route import ROUTE
     from ui.app import start
     from ui.settings import PageSettings
 
@@ -159,6 +164,7 @@ def up(
         share_server=share_server,
         share_server_protocol=share_protocol,
         share_server_certificate=share_certificate,
+        route=Path(f"{config}.rollout", ROUTE) if config else None,
     )
     tell = partial(typer.echo, err=True)
     starting = starting_server(base, grpc_port=grpc_port, rest_port=rest_port, config=config)

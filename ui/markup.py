@@ -15,7 +15,7 @@ from typing import Final
 from export import contract
 from ui.overlay import Layers, Polygon, jpeg, layers, png
 from ui.reading import OUTSIDE_SCOPE, Failure, Reading, Result
-from ui.words import percent
+from ui.words import percent, version_words
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def _figures(reading: Reading) -> str:
         f"{scale}"
         f"{f'<ul class=warnings aria-label=Warnings>{warnings}</ul>' if warnings else ''}"
         '<dl class="facts">'
-        f"<div><dt>Model</dt><dd>{escape(prediction.model)}, version {prediction.version}</dd></div>"
+        f"<div><dt>Model</dt><dd>{escape(prediction.model)}, {escape(version_words(prediction))}</dd></div>"
         f"<div><dt>Novelty</dt><dd>{prediction.novelty:.2f} (limit {limit})</dd></div>"
         f"<div><dt>Time</dt><dd>{reading.milliseconds:.0f} ms</dd></div></dl>"
     )

@@ -20,6 +20,7 @@ from ui import frame, markup, theme
 from ui.examples import Example
 from ui.reading import Failure, Reader
 from ui.settings import PageSettings
+from ui.sources import Source, study_id
 
 READERS_AT_ONCE: Final = 4
 LOOK_FOR_SERVER_EVERY: Final = 10.0
@@ -43,7 +44,7 @@ class Room:
         connect = partial(
             FractureClient, settings.server, model=settings.model, version=settings.version, label=settings.label
         )
-        self._reader = Reader(connect(timeout=settings.timeout))
+        self._reader = Reader(connect(timeout=settings.timeout, route=settings.route))
         self._lookout = connect(timeout=Timeout(ask=3.0), retry=Retry(attempts=1))
 
     def server(self) -> str:
@@ -54,14 +55,16 @@ class Room:
             return frame.not_ready(str(error))
         return frame.ready(info.name, info.version)
 
-    def entry(self, path: str) -> Entry:
-        """Return what reading one file gave."""
-        result = self._reader.read_file(path, name=Path(path).name)
+    def entry(self, path: str, study: str) -> Entry:
+        """Return what reading one file of a study gave."""
+        result = self._reader.read_source(Source(Path(path).name, path), study=study)
         return Entry(path, markup.show(result), isinstance(result, Failure) and result.passing)
 
     def results(self, paths: Sequence[str] | None) -> list[dict[str, object]]:
         """Return the results of the files for programs, as ``osteo predict --json`` prints them."""
-        return [self._reader.read_file(path, name=Path(path).name).to_dict() for path in paths or ()]
+        study = study_id(paths or ())
+        sources = [Source(Path(path).name, path) for path in paths or ()]
+        return [self._reader.read_source(source, study=study).to_dict() for source in sources]
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,9 +123,10 @@ def _layout(room: Room) -> Parts:
 
 def _answer_events(page: gr.Blocks, parts: Parts, room: Room) -> None:
     def read(paths: Sequence[str], entries: list[Entry], places: Sequence[int]) -> Iterator[Update]:
+        study = study_id(paths)
         for done, (place, path) in enumerate(zip(places, paths, strict=True)):
             yield {parts.progress: frame.progress(done, len(paths), Path(path).name)}
-            entry = room.entry(path)
+            entry = room.entry(path, study)
             entries[place : place + 1] = [entry]
             update: Update = {parts.session: tuple(entries), parts.results: markup.table([e.shown for e in entries])}
             if done == 0:

@@ -91,6 +91,7 @@ class Reading:
             "outside_scope": self.outside_scope,
             "model": prediction.model,
             "version": prediction.version,
+            "label": prediction.label,
             "milliseconds": round(self.milliseconds, 1),
             "warnings": list(self.warnings),
         }
@@ -118,13 +119,13 @@ class Reader:
         """Return the result for one file, called ``name`` (by default its path); never raises."""
         return self.read_source(Source(name or os.fspath(path), path))
 
-    def read_source(self, source: Source) -> Result:
-        """Return the result for one source; never raises."""
+    def read_source(self, source: Source, *, study: str | None = None) -> Result:
+        """Return the result for one source; never raises. A canary answers all sources of a ``study``, or none."""
         file = source.name
         started = time.perf_counter()
         try:
             radiograph = read(source.content(), frame=source.frame)
-            geometry, prediction = self._predict(radiograph)
+            geometry, prediction = self._predict(radiograph, study)
         except FrameNeeded as error:
             return Failure(file, error.sentence, error.code, frames=error.count, source=source)
         except (RadiographError, ArchiveError) as error:
@@ -145,12 +146,12 @@ class Reader:
             )
         return Reading(source, radiograph, geometry, prediction, (time.perf_counter() - started) * 1e3)
 
-    def _predict(self, radiograph: Radiograph) -> tuple[Geometry, Prediction]:
+    def _predict(self, radiograph: Radiograph, study: str | None) -> tuple[Geometry, Prediction]:
         """Prepare at the served size and predict; once more if the server has changed the size in between."""
-        prepared = prepare(radiograph, self.client.info().input_size)
+        prepared = prepare(radiograph, self.client.info(study=study).input_size)
         try:
-            (prediction,) = self.client.predict(prepared.image[None])
+            (prediction,) = self.client.predict(prepared.image[None], study=study)
         except InputSizeMismatch:
-            prepared = prepare(radiograph, self.client.info().input_size)
-            (prediction,) = self.client.predict(prepared.image[None])
+            prepared = prepare(radiograph, self.client.info(study=study).input_size)
+            (prediction,) = self.client.predict(prepared.image[None], study=study)
         return prepared.geometry, prediction

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 
 from export import contract
@@ -12,7 +13,8 @@ from serving.client import DEFAULT_TARGET, Timeout
 class PageSettings:
     """Where the page finds its model, where it can be seen and by whom.
 
-    ``server`` is the gRPC address of the model server; without ``version`` or ``label`` its newest version answers.
+    ``server`` is the gRPC address of the model server; without ``version`` or ``label`` its stable version answers, and
+    the canary for the share of the studies that the file ``route`` names (``serving.route``).
     A shared page, or one with a ``user`` or ``password``, asks for both. ``max_file_size`` is in bytes; uploaded files
     are deleted after ``keep_uploads`` seconds, and with the page.
 
@@ -37,3 +39,4 @@ class PageSettings:
     max_file_size: int = 512 * 1024 * 1024
     keep_uploads: int = 900
     timeout: Timeout = field(default_factory=Timeout)
+    route: str | os.PathLike[str] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from export import contract
+from serving.answer import Prediction
 from ui.reading import Reading
 
 FINDING_SENTENCES: Final = {
@@ -29,6 +30,11 @@ def percent(value: float) -> str:
 def probability_words(value: float) -> str:
     """Return ``probability 84 %``."""
     return f"probability {percent(value)}"
+
+
+def version_words(prediction: Prediction) -> str:
+    """Return ``version 3``, or ``version 3 (stable)`` where the version was asked for by that label."""
+    return f"version {prediction.version}" + (f" ({prediction.label})" if prediction.label else "")
 
 
 def count(number: int, noun: str) -> str:

@@ -54,6 +54,7 @@ def test_the_json_of_a_reading_has_the_promised_fields(reader: Reader, tmp_path:
         "outside_scope",
         "model",
         "version",
+        "label",
         "milliseconds",
         "warnings",
     ]
