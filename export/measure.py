@@ -114,14 +114,6 @@ def compare_versions(first: Path, second: Path, folders: Sequence[Path], split: 
     return compare((str(first), str(second)), told[0], told[1], cards[0].thresholds, cards[1].thresholds)
 
 
-def evaluate_prepared(
-    model: Model, prepared: PreparedCases, thresholds: tuple[float, float], rule: RegionRule
-) -> Evaluation:
-    """Return the evaluation of ``model`` on prepared cases of one source and split."""
-    source, split = prepared.cases[0].source, prepared.cases[0].split
-    return evaluate(source, predictions(prepared, model(prepared.images), split), thresholds, rule=rule)
-
-
 def _prepared(folder: Path, split: str, size: int) -> PreparedCases:
     cases = [case for case in load(folder) if split in (case.split, "all")]
     if not cases:
