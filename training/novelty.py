@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binom
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class Novelty:
-    """The fitted Gaussian; ``score`` divided by ``unit`` is 1.0 at the 99th percentile of the calibration pictures.
+    """The fitted Gaussian; ``score`` divided by ``unit`` is 1.0 just above the 99th percentile of calibration.
 
     ``mean``, ``scale`` float32 [F]; ``components`` [F,K] with columns divided by the standard deviation along them;
     ``basis`` [F,K] orthonormal; ``rest`` is the mean squared remainder outside the basis.
@@ -35,7 +36,11 @@ class Novelty:
 
 
 def fit_novelty(train: Floats, calibration: Floats, components: int = 48) -> Novelty:
-    """Return the Gaussian of ``train`` [N,F], its unit set on ``calibration`` [M,F], pictures never trained on."""
+    """Return the Gaussian of ``train`` [N,F], its unit set on ``calibration`` [M,F], pictures never trained on.
+
+    The unit is the upper 95 % bound of their 99th percentile, not its estimate: of the next pictures of their kind too,
+    no more than one in a hundred shall be called new.
+    """
     mean = train.mean(0)
     scale = train.std(0) + 1e-3
     standard = (train - mean) / scale
@@ -45,8 +50,14 @@ def fit_novelty(train: Floats, calibration: Floats, components: int = 48) -> Nov
     deviations = (singular[:count] / np.sqrt(len(train))).astype(np.float32)
     remainder = standard - standard @ basis @ basis.T
     fitted = Novelty(mean, scale, basis, deviations, float((remainder**2).sum(1).mean()), 1.0)
-    unit = float(np.percentile(_raw_score(fitted, calibration), 99))
+    unit = _bound_of_percentile(_raw_score(fitted, calibration))
     return Novelty(mean, scale, basis, deviations, fitted.rest, unit)
+
+
+def _bound_of_percentile(scores: Floats) -> float:
+    """Return the order statistic that lies above the 99th percentile with a confidence of 95 % (Wilks 1941)."""
+    rank = int(binom.ppf(0.95, len(scores), 0.99))
+    return float(np.sort(scores)[min(rank, len(scores) - 1)])
 
 
 def _raw_score(novelty: Novelty, features: Floats) -> Floats:
