@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from export import contract
+from export.versions import newest
 from tests import dicom_tools
 from tests.radiograph import files
 from tests.ui.readings import answered
@@ -23,7 +24,7 @@ CREATED = datetime(2026, 5, 17, 9, 41, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def card(project_root: Path) -> contract.ModelCard:
-    return contract.read_card(project_root / "models" / "fracture" / "1")
+    return contract.read_card(newest(project_root / "models" / "fracture"))
 
 
 def _picture(folder: Path, name: str) -> Path:

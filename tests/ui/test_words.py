@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from export import contract
+from export.versions import newest
 from radiograph import Geometry, Radiograph
 from serving.answer import Prediction
 from training.metrics import wilson
@@ -44,7 +45,7 @@ def _share(fractured: int, n: int) -> contract.Metric:
 @pytest.fixture(scope="module")
 def card(project_root: Path) -> contract.ModelCard:
     """The shipped card with counts of its own; its test set has 90 fractured of 500."""
-    shipped = contract.read_card(project_root / "models" / "fracture" / "1")
+    shipped = contract.read_card(newest(project_root / "models" / "fracture"))
     bins = (
         contract.CalibrationBin(0.0, 0.06, _share(5, 300)),
         contract.CalibrationBin(0.06, 0.3, _share(24, 108)),
