@@ -33,7 +33,7 @@ CONFIG = "deploy/rollout/models.config"
 
 STEPS = {
     "export": ("Published models/fracture/2", 1),
-    "status": ("verified, newest", 1),
+    "status": ("2 newest │ verified", 1),
     "stage": ("Version 2 is loaded", 1),
     "check": ("Version 2 passed", 1),
     "canary": ("10 % of the studies go to version 2", 1),
