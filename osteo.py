@@ -99,6 +99,9 @@ def ui(
     route: Annotated[
         Path | None, typer.Option(help="The rollout's route.json: the share of the studies that the canary answers.")
     ] = None,
+    card: Annotated[
+        str | None, typer.Option(help="Folder of the versions, or a model card: what a probability meant in tests.")
+    ] = None,
 ) -> None:
     """Open the page on a model server that runs already.
 
@@ -124,6 +127,7 @@ def ui(
             share_protocol,
             share_certificate,
             route=route,
+            card=card,
         )
     )
 
@@ -165,6 +169,7 @@ def up(
         share_server_protocol=share_protocol,
         share_server_certificate=share_certificate,
         route=Path(f"{config}.rollout", ROUTE) if config else None,
+        card=base,
     )
     tell = partial(typer.echo, err=True)
     starting = starting_server(base, grpc_port=grpc_port, rest_port=rest_port, config=config)

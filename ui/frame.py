@@ -70,9 +70,10 @@ def empty() -> str:
     keys = "".join(f"<li>{icon(look)}{look.title}</li>" for look in (*LOOKS.values(), OUTSIDE))
     return (
         '<section class="empty"><h2>No radiograph yet</h2>'
-        f"<p>Drop one or more limb radiographs: {FORMATS}. Each gets a finding of its own, with a heat map of the "
-        "places it rests on.</p><p>Files go to this page and its model server only, are never changed, and are "
-        f'deleted afterwards.</p><ul class="keys" aria-label="Signs">{keys}</ul></section>'
+        f"<p>Drop one or more limb radiographs: {FORMATS}, also packed as ZIP. Each gets a finding of its own, with a "
+        "heat map of the places it rests on; several are read as one study.</p>"
+        "<p>Files go to this page and its model server only, are never changed, and are deleted afterwards.</p>"
+        f'<ul class="keys" aria-label="Signs">{keys}</ul></section>'
     )
 
 

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from export import contract
+from serving.answer import Prediction
 from ui.overlay import Layers, Polygon, jpeg, layers, png
 from ui.reading import OUTSIDE_SCOPE, Failure, Reading, Result
-from ui.words import percent, version_words
+from ui.study import Study
+from ui.words import count, meaning, operating_point, percent, version_words
 
 
 @dataclass(frozen=True)
@@ -96,14 +98,36 @@ def icon(look: Look) -> str:
     return f'<svg class="icon {look.kind}" viewBox="0 0 24 24" aria-hidden="true">{look.icon}</svg>'
 
 
-def show(result: Result) -> Shown:
-    """Return everything the page needs of a result, so that the pixels themselves can be let go."""
+def show(result: Result, card: contract.ModelCard | None = None) -> Shown:
+    """Return what the page shows of a result; ``card`` tells what its probability meant in the test set."""
     look = look_of(result)
     if isinstance(result, Failure):
         return Shown(result.file, look, "–", _card(result.file, look, result.error, ""), NO_PICTURE)
     probability = "–" if result.outside_scope else percent(result.prediction.probability)
-    card = _card(result.file, look, look.sentence, _figures(result))
-    return Shown(result.file, look, probability, card, _pictures(result.file, look, layers(result)))
+    said = _card(result.file, look, look.sentence, _figures(result, card))
+    return Shown(result.file, look, probability, said, _pictures(result.file, look, layers(result)))
+
+
+def study_cards(read: Sequence[Study]) -> str:
+    """Return the finding of each study with its reason; nothing for one file of which there is nothing more to say."""
+    if len(read) == 1 and len(read[0].results) == 1 and not read[0].remarks:
+        return ""
+    return "".join(_study_card(study, number, len(read)) for number, study in enumerate(read, 1))
+
+
+def _study_card(study: Study, number: int, studies: int) -> str:
+    look = LOOKS[study.finding] if study.finding else OUTSIDE if study.readings else FAILED
+    name = f"Study {number} of {studies}" if studies > 1 else "Study"
+    views = ", ".join(result.file for result in study.results)
+    # The remarks concern all studies that were given together, so they are said once.
+    remarks = "".join(f"<li>{sentence(remark)}</li>" for remark in study.remarks) if number == 1 else ""
+    return (
+        f'<section class="card study {look.kind}" aria-label="{name}">'
+        f'<p class="file">{name}, {count(len(study.results), "file")}{f": {escape(views)}" if studies > 1 else ""}</p>'
+        f"<h2>{icon(look)}<span>{look.title}</span></h2>"
+        f'<p class="sentence">{sentence(study.reason)}</p>'
+        f"{f'<ul class=warnings aria-label=Remarks>{remarks}</ul>' if remarks else ''}</section>"
+    )
 
 
 def table(shown: Sequence[Shown]) -> str:
@@ -154,21 +178,27 @@ def _pictures(file: str, look: Look, drawn: Layers) -> str:
     )
 
 
-def _figures(reading: Reading) -> str:
+def _figures(reading: Reading, card: contract.ModelCard | None) -> str:
     prediction = reading.prediction
     scale = "" if reading.outside_scope else _scale(reading)
     # The first warning of a picture outside the model's scope is the card's own sentence.
     shown = reading.warnings[1:] if reading.outside_scope else reading.warnings
     warnings = "".join(f"<li>{sentence(warning)}</li>" for warning in shown)
+    meanings = "" if reading.outside_scope or card is None else _meanings(prediction, card)
     limit = f"{contract.NOVELTY_LIMIT:g}"
     return (
-        f"{scale}"
+        f"{scale}{meanings}"
         f"{f'<ul class=warnings aria-label=Warnings>{warnings}</ul>' if warnings else ''}"
         '<dl class="facts">'
         f"<div><dt>Model</dt><dd>{escape(prediction.model)}, {escape(version_words(prediction))}</dd></div>"
         f"<div><dt>Novelty</dt><dd>{prediction.novelty:.2f} (limit {limit})</dd></div>"
         f"<div><dt>Time</dt><dd>{reading.milliseconds:.0f} ms</dd></div></dl>"
     )
+
+
+def _meanings(prediction: Prediction, card: contract.ModelCard) -> str:
+    said = (meaning(prediction.probability, card), operating_point(prediction.finding, card))
+    return "".join(f'<p class="meaning">{sentence(text)}</p>' for text in said if text)
 
 
 def _scale(reading: Reading) -> str:

@@ -7,7 +7,7 @@ says so, and finds the server by itself as soon as it is there.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -17,23 +17,42 @@ from gradio.components import Component
 
 from serving.client import FractureClient, Retry, ServingError, Timeout
 from ui import frame, markup, theme
+from ui.cards import Cards
 from ui.examples import Example
-from ui.reading import Failure, Reader
+from ui.overlay import display_picture
+from ui.reading import Failure, Reader, Result
 from ui.settings import PageSettings
-from ui.sources import Source, study_id
+from ui.sources import Listing, Source, study_id, unpack
+from ui.study import studies
 
 READERS_AT_ONCE: Final = 4
+VIEWS_AT_ONCE: Final = 100
+"""Each keeps a picture of a few megabytes while the session lasts."""
 LOOK_FOR_SERVER_EVERY: Final = 10.0
 """Seconds between two looks at the model server."""
 
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One file of the session: where it was uploaded to, what is shown of it, and whether reading again may help."""
+    """One view of the session: where it comes from, its result with a picture small enough to keep, how it is shown."""
 
-    path: str
+    origin: Source | Failure
+    result: Result
     shown: markup.Shown
-    passing: bool
+
+    @property
+    def passing(self) -> bool:
+        """Whether reading again may help."""
+        return isinstance(self.result, Failure) and self.result.passing
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """What was given together: its views, its id for the canary, remarks on archives."""
+
+    entries: tuple[Entry, ...] = ()
+    study: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 class Room:
@@ -41,6 +60,7 @@ class Room:
 
     def __init__(self, settings: PageSettings, examples: Sequence[Example] = ()) -> None:
         self.examples = examples
+        self._cards = Cards(settings.card)
         connect = partial(
             FractureClient, settings.server, model=settings.model, version=settings.version, label=settings.label
         )
@@ -55,16 +75,26 @@ class Room:
             return frame.not_ready(str(error))
         return frame.ready(info.name, info.version)
 
-    def entry(self, path: str, study: str) -> Entry:
+    def listing(self, paths: Sequence[str]) -> Listing:
+        """Return what is to be read of files and archives."""
+        return unpack(Source(Path(path).name, path) for path in paths)
+
+    def entry(self, origin: Source | Failure, study: str) -> Entry:
         """Return what reading one file of a study gave."""
-        result = self._reader.read_source(Source(Path(path).name, path), study=study)
-        return Entry(path, markup.show(result), isinstance(result, Failure) and result.passing)
+        result = origin if isinstance(origin, Failure) else self._reader.read_source(origin, study=study)
+        if isinstance(result, Failure):
+            return Entry(origin, result, markup.show(result))
+        small = result.with_picture(display_picture(result.radiograph))
+        return Entry(origin, small, markup.show(small, self._cards.of(small.prediction)))
 
     def results(self, paths: Sequence[str] | None) -> list[dict[str, object]]:
         """Return the results of the files for programs, as ``osteo predict --json`` prints them."""
         study = study_id(paths or ())
-        sources = [Source(Path(path).name, path) for path in paths or ()]
-        return [self._reader.read_source(source, study=study).to_dict() for source in sources]
+        entries = self.listing(paths or ()).entries
+        return [
+            (entry if isinstance(entry, Failure) else self._reader.read_source(entry, study=study)).to_dict()
+            for entry in entries
+        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +105,7 @@ class Parts:
     upload: gr.File
     examples: gr.HTML
     progress: gr.HTML
+    study: gr.HTML
     results: gr.HTML
     again: gr.Button
     card: gr.HTML
@@ -112,23 +143,31 @@ def _layout(room: Room) -> Parts:
         with gr.Column(scale=0, min_width=320, elem_classes="desk"):
             upload = gr.File(label="Radiographs", file_count="multiple", height=132, elem_id="upload")
             progress = plain("", elem_id="progress")
+            study = plain("", elem_id="study")
             card = plain("", elem_id="card")
             again = gr.Button("Try again", visible=False, elem_id="again")
             results = plain("", js_on_load=chooser, elem_id="results")
             examples = plain(frame.examples(room.examples), js_on_load=chooser, elem_id="examples")
         with gr.Column(scale=1, min_width=320, elem_classes="lightbox"):
             viewer = plain(frame.empty(), html_template=frame.VIEWER, js_on_load=viewer_js, elem_id="viewer")
-    return Parts(server, upload, examples, progress, results, again, card, viewer, gr.State((), time_to_live=3600))
+    return Parts(
+        server, upload, examples, progress, study, results, again, card, viewer, gr.State(Session(), time_to_live=3600)
+    )
 
 
 def _answer_events(page: gr.Blocks, parts: Parts, room: Room) -> None:
-    def read(paths: Sequence[str], entries: list[Entry], places: Sequence[int]) -> Iterator[Update]:
-        study = study_id(paths)
-        for done, (place, path) in enumerate(zip(places, paths, strict=True)):
-            yield {parts.progress: frame.progress(done, len(paths), Path(path).name)}
-            entry = room.entry(path, study)
+    def read(session: Session, origins: Sequence[Source | Failure], places: Sequence[int]) -> Iterator[Update]:
+        entries = list(session.entries)
+        for done, (place, origin) in enumerate(zip(places, origins, strict=True)):
+            name = origin.file if isinstance(origin, Failure) else origin.name
+            # The finding of a study that is being read may still rise, so none is shown before the last view.
+            yield {parts.progress: frame.progress(done, len(origins), name), parts.study: ""}
+            entry = room.entry(origin, session.study)
             entries[place : place + 1] = [entry]
-            update: Update = {parts.session: tuple(entries), parts.results: markup.table([e.shown for e in entries])}
+            update: Update = {
+                parts.session: replace(session, entries=tuple(entries)),
+                parts.results: markup.table([entry.shown for entry in entries]),
+            }
             if done == 0:
                 update |= {parts.card: entry.shown.card, parts.viewer: entry.shown.pictures}
             yield update
@@ -136,25 +175,30 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room) -> None:
         yield {
             parts.upload: None,
             parts.progress: "",
+            parts.study: markup.study_cards(studies([entry.result for entry in entries], session.remarks)),
             parts.again: gr.Button(f"Try again ({waiting})" if waiting > 1 else "Try again", visible=waiting > 0),
         }
 
     def dropped(paths: list[str] | None) -> Iterator[Update]:
-        yield from read(paths or [], [], range(len(paths or [])))
+        listing = room.listing(paths or ())
+        kept, remarks = listing.entries[:VIEWS_AT_ONCE], listing.remarks
+        if len(kept) < len(listing.entries):
+            remarks += (f"Only the first {len(kept)} of {len(listing.entries)} views were read. Drop the others next.",)
+        yield from read(Session(study=study_id(paths or ()), remarks=remarks), kept, range(len(kept)))
 
     def example(event: gr.EventData) -> Iterator[Update]:
-        yield from read([str(room.examples[int(event.index)].path)], [], [0])
+        yield from dropped([str(room.examples[int(event.index)].path)])
 
-    def again(entries: Sequence[Entry]) -> Iterator[Update]:
-        places = [place for place, entry in enumerate(entries) if entry.passing]
-        yield from read([entries[place].path for place in places], list(entries), places)
+    def again(session: Session) -> Iterator[Update]:
+        places = [place for place, entry in enumerate(session.entries) if entry.passing]
+        yield from read(session, [session.entries[place].origin for place in places], places)
 
-    def chosen(entries: Sequence[Entry], event: gr.EventData) -> Update:
-        shown = entries[int(event.index)].shown
+    def chosen(session: Session, event: gr.EventData) -> Update:
+        shown = session.entries[int(event.index)].shown
         return {parts.card: shown.card, parts.viewer: shown.pictures}
 
     changed = [
-        parts.upload, parts.session, parts.progress, parts.results, parts.again, parts.card, parts.viewer
+        parts.upload, parts.session, parts.progress, parts.study, parts.results, parts.again, parts.card, parts.viewer
     ]  # fmt: skip
     reading = {
         "outputs": changed,

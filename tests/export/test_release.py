@@ -72,7 +72,6 @@ def test_the_card_counts_fractures_by_probability(released: Path, data: Path) ->
     card = contract.read_card(released)
     assert sum(counted.fractured.n for counted in card.calibration) == card.metrics[f"{data.name}/test/auc"].n
     assert card.calibration[0].low == 0.0
-    assert card.calibration[-1].high == 1.0
 
 
 def test_golden_cases_and_warm_up_come_with_the_version(released: Path) -> None:
