@@ -13,7 +13,7 @@ COPY --from=builder /venv /venv
 COPY osteo.py LICENSE ./
 COPY radiograph radiograph
 COPY training/__init__.py training/commands.py training/
-COPY export/__init__.py export/contract.py export/commands.py export/
+COPY export/__init__.py export/commands.py export/contract.py export/manifest.py export/registry.py export/versions.py export/
 COPY serving/*.py serving/
 COPY ui ui
 ENV PATH=/venv/bin:$PATH \
