@@ -21,8 +21,9 @@ class Augmentation:
 
     ``rotation`` in degrees either way; ``zoom`` and ``stretch`` as factors either way around 1; ``shift`` as a share of
     the picture's side; ``gamma``, ``contrast`` as factors either way; ``noise`` as a standard deviation in grey levels;
-    ``blank_border`` is the largest share of a side blacked out, ``blank_patches`` the number of small patches, so that
-    markers and borders teach nothing.
+    ``sharpness`` as the largest share of a picture's finest detail taken away or doubled; ``blank_border`` is the
+    largest share of a side blacked out, ``blank_patches`` the number of small patches, so that markers and borders
+    teach nothing.
     """
 
     flip_horizontal: bool = True
@@ -34,6 +35,7 @@ class Augmentation:
     gamma: float = 0.3
     contrast: float = 0.25
     noise: float = 4.0
+    sharpness: float = 0.0
     blank_border: float = 0.06
     blank_patches: int = 2
 
@@ -112,6 +114,8 @@ def _grey_values(images: Tensor, draw: _Draw, how: Augmentation) -> Tensor:
     inside = tf.cast(images > 0, tf.float32)
     x = tf.pow(images / 255.0, wide(draw.factor(how.gamma)))
     x = x * wide(draw.factor(how.contrast)) + wide(draw.uniform(-how.contrast, how.contrast)) / 4
+    if how.sharpness > 0:
+        x += (tf.nn.avg_pool2d(x, 3, 1, "SAME") - x) * wide(draw.uniform(-how.sharpness, how.sharpness))
     if how.noise > 0:
         level = wide(draw.uniform(0.0, how.noise / 255.0))
         x += tf.random.stateless_normal(tf.shape(images), draw.seed()) * level

@@ -19,6 +19,7 @@ STILL = Augmentation(
     gamma=0,
     contrast=0,
     noise=0,
+    sharpness=0,
     blank_border=0,
     blank_patches=0,
 )
@@ -50,6 +51,16 @@ def test_grey_values_stay_in_range_and_black_stays_black() -> None:
     changed, _ = augment(images, tf.zeros([2, 16, 16, 1]), tf.constant([1, 2]), how)
     assert float(tf.reduce_max(changed)) <= 255
     assert float(tf.reduce_max(tf.abs(changed[:, :, :31]))) == 0
+
+
+def test_sharpness_changes_detail_and_leaves_flat_ground_as_it_is() -> None:
+    stripes = tf.tile(tf.constant([100.0, 140.0], tf.float32)[None, :, None], [64, 32, 1])
+    images = tf.stack([stripes] * 12 + [tf.fill([64, 64, 1], 100.0)] * 4)
+    changed, _ = augment(images, tf.zeros([16, 16, 16, 1]), tf.constant([1, 2]), replace(STILL, sharpness=0.5))
+    contrast = tf.math.reduce_std(changed[:12, 2:-2, 2:-2], axis=[1, 2, 3]) / 20
+    assert 0.3 < float(tf.reduce_min(contrast)) < 0.9
+    assert 1.1 < float(tf.reduce_max(contrast)) < 1.7
+    np.testing.assert_allclose(changed[12:], images[12:], atol=0.01)
 
 
 def test_blanking_never_hides_a_fracture() -> None:

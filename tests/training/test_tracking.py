@@ -12,7 +12,6 @@ from rich.console import Console
 
 from training.tracking import TENSORBOARD, MlflowRun, TensorBoardFiles, flat, tracking
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow", "ignore::DeprecationWarning:tensorboard")
 PARAMS = {"name": "tiny", "model": {"dense": (8, 4)}, "start": ""}
 
 
