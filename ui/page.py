@@ -20,39 +20,16 @@ from ui import frame, markup, theme
 from ui.cards import Cards
 from ui.examples import Example
 from ui.overlay import display_picture
-from ui.reading import Failure, Reader, Result
+from ui.reading import Failure, Reader
+from ui.session import Entry, Session
 from ui.settings import PageSettings
 from ui.sources import Listing, Source, study_id, unpack
-from ui.study import studies
 
 READERS_AT_ONCE: Final = 4
 VIEWS_AT_ONCE: Final = 100
 """Each keeps a picture of a few megabytes while the session lasts."""
 LOOK_FOR_SERVER_EVERY: Final = 10.0
 """Seconds between two looks at the model server."""
-
-
-@dataclass(frozen=True, eq=False)
-class Entry:
-    """One view of the session: where it comes from, its result with a picture small enough to keep, how it is shown."""
-
-    origin: Source | Failure
-    result: Result
-    shown: markup.Shown
-
-    @property
-    def passing(self) -> bool:
-        """Whether reading again may help."""
-        return isinstance(self.result, Failure) and self.result.passing
-
-
-@dataclass(frozen=True, eq=False)
-class Session:
-    """What was given together: its views, its id for the canary, remarks on archives."""
-
-    entries: tuple[Entry, ...] = ()
-    study: str = ""
-    remarks: tuple[str, ...] = ()
 
 
 class Room:
@@ -175,7 +152,7 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room) -> None:
         yield {
             parts.upload: None,
             parts.progress: "",
-            parts.study: markup.study_cards(studies([entry.result for entry in entries], session.remarks)),
+            parts.study: markup.study_cards(replace(session, entries=tuple(entries)).studies()),
             parts.again: gr.Button(f"Try again ({waiting})" if waiting > 1 else "Try again", visible=waiting > 0),
         }
 

@@ -1,0 +1,48 @@
+"""What a visit to the page holds: the views that were given together, each with its result and how it is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ui.markup import Shown
+from ui.reading import Failure, Result
+from ui.sources import Source
+from ui.study import Study, studies
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One view of the session: where it comes from, its result with a picture small enough to keep, how it is shown."""
+
+    origin: Source | Failure
+    result: Result
+    shown: Shown
+
+    @property
+    def passing(self) -> bool:
+        """Whether reading again may help."""
+        return isinstance(self.result, Failure) and self.result.passing
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """What was given together: its views, its id for the canary, remarks on archives."""
+
+    entries: tuple[Entry, ...] = ()
+    study: str = ""
+    remarks: tuple[str, ...] = ()
+
+    def studies(self) -> tuple[Study, ...]:
+        """Return the studies that the views belong to, in the order of their first views."""
+        return studies([entry.result for entry in self.entries], self.remarks)
+
+    def study_of(self, place: int) -> tuple[int, Study] | None:
+        """Return the study of the view at ``place`` and its number, from 1; None where there is no such view."""
+        if not 0 <= place < len(self.entries):
+            return None
+        result = self.entries[place].result
+        return next(
+            (number, study)
+            for number, study in enumerate(self.studies(), 1)
+            if any(view is result for view in study.results)
+        )
