@@ -79,6 +79,7 @@ class Parts:
     """The parts of the page that events read or change."""
 
     server: gr.HTML
+    tabs: gr.Tabs
     upload: gr.File
     examples: gr.HTML
     progress: gr.HTML
@@ -116,7 +117,8 @@ def _layout(room: Room) -> Parts:
     with gr.Row(elem_classes="top"):
         plain(frame.header(), elem_id="head")
         server = plain(frame.looking(), elem_id="server")
-    with gr.Row(elem_classes="room"):
+    tabs = gr.Tabs(selected="reader", elem_id="tabs")
+    with tabs, gr.Tab("Reader", id="reader"), gr.Row(elem_classes="room"):
         with gr.Column(scale=0, min_width=320, elem_classes="desk"):
             upload = gr.File(label="Radiographs", file_count="multiple", height=132, elem_id="upload")
             progress = plain("", elem_id="progress")
@@ -128,7 +130,17 @@ def _layout(room: Room) -> Parts:
         with gr.Column(scale=1, min_width=320, elem_classes="lightbox"):
             viewer = plain(frame.empty(), html_template=frame.VIEWER, js_on_load=viewer_js, elem_id="viewer")
     return Parts(
-        server, upload, examples, progress, study, results, again, card, viewer, gr.State(Session(), time_to_live=3600)
+        server,
+        tabs,
+        upload,
+        examples,
+        progress,
+        study,
+        results,
+        again,
+        card,
+        viewer,
+        gr.State(Session(), time_to_live=3600),
     )
 
 
