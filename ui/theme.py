@@ -9,10 +9,12 @@ from typing import Final
 import gradio as gr
 
 ASSETS: Final = Path(__file__).parent / "assets"
-CSS: Final = ASSETS / "page.css"
+CSS: Final = [ASSETS / "page.css", ASSETS / "tabs.css"]
 LOGIN_CSS: Final = ASSETS / "login.css"
 VIEWER_JS: Final = ASSETS / "viewer.js"
 CHOOSER_JS: Final = ASSETS / "chooser.js"
+WORKLIST_JS: Final = ASSETS / "worklist.js"
+SAVE_JS: Final = ASSETS / "save.js"
 FAVICON: Final = ASSETS / "favicon.svg"
 
 ROOM: Final = "#0d1114"
