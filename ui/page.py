@@ -20,10 +20,12 @@ from ui import frame, markup, theme
 from ui.cards import Cards
 from ui.examples import Example
 from ui.overlay import display_picture
-from ui.reading import Failure, Reader
+from ui.reading import Failure, Reader, Result
 from ui.session import Entry, Session
 from ui.settings import PageSettings
 from ui.sources import Listing, Source, study_id, unpack
+from ui.worklist import Worklist
+from ui.worklist_tab import WorklistParts, add_worklist
 
 READERS_AT_ONCE: Final = 4
 VIEWS_AT_ONCE: Final = 100
@@ -63,6 +65,10 @@ class Room:
             return Entry(origin, result, markup.show(result))
         small = result.with_picture(display_picture(result.radiograph))
         return Entry(origin, small, markup.show(small, self._cards.of(small.prediction)))
+
+    def read(self, source: Source, study: str) -> Result:
+        """Return the result of one file of a study, with its whole picture."""
+        return self._reader.read_source(source, study=study)
 
     def results(self, paths: Sequence[str] | None) -> list[dict[str, object]]:
         """Return the results of the files for programs, as ``osteo predict --json`` prints them."""
@@ -104,7 +110,8 @@ def build_page(settings: PageSettings, examples: Sequence[Example] = ()) -> gr.B
         fill_width=True,
     ) as page:
         parts = _layout(room)
-        _answer_events(page, parts, room)
+        listed = add_worklist(parts.tabs, room.read)
+        _answer_events(page, parts, room, listed)
         _answer_programs(room)
     page.queue(default_concurrency_limit=READERS_AT_ONCE)
     return page
@@ -144,7 +151,7 @@ def _layout(room: Room) -> Parts:
     )
 
 
-def _answer_events(page: gr.Blocks, parts: Parts, room: Room) -> None:
+def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistParts) -> None:
     def read(session: Session, origins: Sequence[Source | Failure], places: Sequence[int]) -> Iterator[Update]:
         entries = list(session.entries)
         for done, (place, origin) in enumerate(zip(places, origins, strict=True)):
@@ -182,6 +189,10 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room) -> None:
         places = [place for place, entry in enumerate(session.entries) if entry.passing]
         yield from read(session, [session.entries[place].origin for place in places], places)
 
+    def opened(worklist: Worklist, event: gr.EventData) -> Iterator[Update]:
+        yield {parts.tabs: gr.Tabs(selected="reader")}
+        yield from read(Session(study=worklist.study), [worklist.origin(int(event.place))], range(1))
+
     def chosen(session: Session, event: gr.EventData) -> Update:
         shown = session.entries[int(event.index)].shown
         return {parts.card: shown.card, parts.viewer: shown.pictures}
@@ -201,6 +212,7 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room) -> None:
         parts.upload.upload(dropped, parts.upload, **reading),
         parts.examples.select(example, None, **reading),
         parts.again.click(again, parts.session, **reading),
+        listed.table.click(opened, listed.state, **{**reading, "outputs": [*changed, parts.tabs]}),
     ):
         event.then(room.server, None, parts.server, **quiet)
     parts.results.select(chosen, parts.session, [parts.card, parts.viewer], **quiet)
