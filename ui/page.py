@@ -15,8 +15,9 @@ from typing import Final
 import gradio as gr
 from gradio.components import Component
 
+from export import contract
 from serving.client import FractureClient, Retry, ServingError, Timeout
-from ui import frame, markup, theme
+from ui import frame, markup, takeaway_panel, theme
 from ui.cards import Cards
 from ui.examples import Example
 from ui.overlay import display_picture
@@ -24,6 +25,8 @@ from ui.reading import Failure, Reader, Result
 from ui.session import Entry, Session
 from ui.settings import PageSettings
 from ui.sources import Listing, Source, study_id, unpack
+from ui.study import Study
+from ui.takeaway_panel import Panel, hidden, shown
 from ui.worklist import Worklist
 from ui.worklist_tab import WorklistParts, add_worklist
 
@@ -66,6 +69,10 @@ class Room:
         small = result.with_picture(display_picture(result.radiograph))
         return Entry(origin, small, markup.show(small, self._cards.of(small.prediction)))
 
+    def card_of(self, study: Study) -> contract.ModelCard | None:
+        """Return the card of the version that gave a study its finding."""
+        return self._cards.of(study.strongest.prediction) if study.strongest else None
+
     def read(self, source: Source, study: str) -> Result:
         """Return the result of one file of a study, with its whole picture."""
         return self._reader.read_source(source, study=study)
@@ -95,6 +102,8 @@ class Parts:
     card: gr.HTML
     viewer: gr.HTML
     session: gr.State
+    place: gr.State
+    takeaway: Panel
 
 
 Update = dict[Component, object]
@@ -132,6 +141,7 @@ def _layout(room: Room) -> Parts:
             study = plain("", elem_id="study")
             card = plain("", elem_id="card")
             again = gr.Button("Try again", visible=False, elem_id="again")
+            takeaway = takeaway_panel.lay_out()
             results = plain("", js_on_load=chooser, elem_id="results")
             examples = plain(frame.examples(room.examples), js_on_load=chooser, elem_id="examples")
         with gr.Column(scale=1, min_width=320, elem_classes="lightbox"):
@@ -148,6 +158,8 @@ def _layout(room: Room) -> Parts:
         card,
         viewer,
         gr.State(Session(), time_to_live=3600),
+        gr.State(0),
+        takeaway,
     )
 
 
@@ -157,21 +169,23 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistPa
         for done, (place, origin) in enumerate(zip(places, origins, strict=True)):
             name = origin.file if isinstance(origin, Failure) else origin.name
             # The finding of a study that is being read may still rise, so none is shown before the last view.
-            yield {parts.progress: frame.progress(done, len(origins), name), parts.study: ""}
+            yield {parts.progress: frame.progress(done, len(origins), name), parts.study: "", **hidden(parts.takeaway)}
             entry = room.entry(origin, session.study)
             entries[place : place + 1] = [entry]
             update: Update = {
-                parts.session: replace(session, entries=tuple(entries)),
+                parts.session: replace(session, entries=tuple(entries), whole=False),
                 parts.results: markup.table([entry.shown for entry in entries]),
             }
             if done == 0:
-                update |= {parts.card: entry.shown.card, parts.viewer: entry.shown.pictures}
+                update |= {parts.card: entry.shown.card, parts.viewer: entry.shown.pictures, parts.place: place}
             yield update
         waiting = sum(entry.passing for entry in entries)
+        finished = replace(session, entries=tuple(entries), whole=True)
         yield {
+            parts.session: finished,
             parts.upload: None,
             parts.progress: "",
-            parts.study: markup.study_cards(replace(session, entries=tuple(entries)).studies()),
+            parts.study: markup.study_cards(finished.studies()),
             parts.again: gr.Button(f"Try again ({waiting})" if waiting > 1 else "Try again", visible=waiting > 0),
         }
 
@@ -194,11 +208,14 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistPa
         yield from read(Session(study=worklist.study), [worklist.origin(int(event.place))], range(1))
 
     def chosen(session: Session, event: gr.EventData) -> Update:
-        shown = session.entries[int(event.index)].shown
-        return {parts.card: shown.card, parts.viewer: shown.pictures}
+        place = int(event.index)
+        entry = session.entries[place].shown
+        panel = shown(parts.takeaway, session, place)
+        return {parts.place: place, parts.card: entry.card, parts.viewer: entry.pictures, **panel}
 
     changed = [
-        parts.upload, parts.session, parts.progress, parts.study, parts.results, parts.again, parts.card, parts.viewer
+        parts.upload, parts.session, parts.place, parts.progress, parts.study, parts.results, parts.again, parts.card,
+        parts.viewer, *parts.takeaway.changed,
     ]  # fmt: skip
     reading = {
         "outputs": changed,
@@ -215,7 +232,10 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistPa
         listed.table.click(opened, listed.state, **{**reading, "outputs": [*changed, parts.tabs]}),
     ):
         event.then(room.server, None, parts.server, **quiet)
-    parts.results.select(chosen, parts.session, [parts.card, parts.viewer], **quiet)
+        event.then(partial(shown, parts.takeaway), [parts.session, parts.place], parts.takeaway.changed, **quiet)
+    looked_at = [parts.place, parts.card, parts.viewer, *parts.takeaway.changed]
+    parts.results.select(chosen, parts.session, looked_at, **quiet)
+    takeaway_panel.answer_events(parts.takeaway, parts.session, parts.place, room.card_of)
     page.load(room.server, None, parts.server, **quiet)
     gr.Timer(LOOK_FOR_SERVER_EVERY).tick(room.server, None, parts.server, **quiet)
 

@@ -26,19 +26,20 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """What was given together: its views, its id for the canary, remarks on archives."""
+    """What was given together: its views, its id for the canary, remarks on archives; ``whole`` once all were read."""
 
     entries: tuple[Entry, ...] = ()
     study: str = ""
     remarks: tuple[str, ...] = ()
+    whole: bool = False
 
     def studies(self) -> tuple[Study, ...]:
         """Return the studies that the views belong to, in the order of their first views."""
         return studies([entry.result for entry in self.entries], self.remarks)
 
     def study_of(self, place: int) -> tuple[int, Study] | None:
-        """Return the study of the view at ``place`` and its number, from 1; None where there is no such view."""
-        if not 0 <= place < len(self.entries):
+        """Return the study of the view at ``place`` and its number, from 1; None where it is not read to its end."""
+        if not self.whole or not 0 <= place < len(self.entries):
             return None
         result = self.entries[place].result
         return next(
