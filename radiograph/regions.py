@@ -5,7 +5,9 @@ The page draws them and the evaluation measures them, so both speak of the same 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal
 
 import numpy as np
@@ -43,6 +45,15 @@ class RegionRule:
     score: Literal["max", "mean"] = "max"
 
 
+@dataclass(frozen=True)
+class _Spot:
+    """A region before padding: left, top, right and bottom in cells of the interpolated map, and what is in it."""
+
+    span: tuple[int, int, int, int]
+    highest: float
+    mean: float
+
+
 def upsampled(heatmap: NDArray[np.floating], factor: int) -> NDArray[np.float32]:
     """Return the map [H, W] interpolated bilinearly to [H * factor, W * factor], cell centres kept in place."""
     values = np.asarray(heatmap, dtype=np.float32)
@@ -67,25 +78,61 @@ def cut(heatmap: NDArray[np.floating], rule: RegionRule) -> list[Region]:
     A peak that stands inside the region of a higher one belongs to it, and a lower peak whose own region would
     swallow a higher peak is no place of its own.
     """
-    values = upsampled(heatmap, rule.upsample)
-    height, width = values.shape
+    return cut_by(heatmap, (rule,))[0]
+
+
+def cut_by(heatmap: NDArray[np.floating], rules: Sequence[RegionRule]) -> list[list[Region]]:
+    """Return the regions of one map by each of the rules, as ``cut`` does; what the rules share is done once."""
+    highest = np.asarray(heatmap, dtype=np.float32).max()
+
+    @cache
+    def fine(factor: int) -> NDArray[np.float32]:
+        return upsampled(heatmap, factor)
+
+    @cache
+    def peaks(factor: int, threshold: float) -> list[tuple[int, int]]:
+        return _peaks(fine(factor), threshold)
+
+    @cache
+    def spots(factor: int, threshold: float, extent: float) -> list[_Spot]:
+        return _spots(fine(factor), peaks(factor, threshold), extent)
+
+    def found(rule: RegionRule) -> list[Region]:
+        # Interpolation never rises above the map, and most maps of normals are low all over.
+        if highest < rule.threshold:
+            return []
+        cut_out = spots(rule.upsample, rule.threshold, rule.extent)
+        return sorted((_region(spot, rule, heatmap.shape) for spot in cut_out), key=lambda region: -region.score)
+
+    return [found(rule) for rule in rules]
+
+
+def _region(spot: _Spot, rule: RegionRule, shape: tuple[int, ...]) -> Region:
+    height, width = (side * rule.upsample for side in shape)
+    left, top, right, bottom = spot.span
+    x0, x1 = _widened(left / width, right / width, rule.padding * rule.upsample / width)
+    y0, y1 = _widened(top / height, bottom / height, rule.padding * rule.upsample / height)
+    return Region((x0, y0, x1, y1), spot.mean if rule.score == "mean" else spot.highest)
+
+
+def _spots(values: NDArray[np.float32], peaks: Sequence[tuple[int, int]], extent: float) -> list[_Spot]:
+    """Return the connected parts around the peaks that count, in the order of the peaks."""
     taken = np.zeros(values.shape, dtype=bool)
-    found: list[Region] = []
-    for row, column in _peaks(values, rule.threshold):
+    found: list[_Spot] = []
+    for row, column in peaks:
         if taken[row, column]:
             continue
-        parts, _ = ndimage.label(values >= rule.extent * values[row, column], structure=np.ones((3, 3)))
-        part = parts == parts[row, column]
-        if np.any(taken & part):
+        parts, _ = ndimage.label(values >= extent * values[row, column], structure=np.ones((3, 3)))
+        index = parts[row, column]
+        down, across = where = ndimage.find_objects(parts, index)[index - 1]
+        part = parts[where] == index
+        if np.any(taken[where] & part):
             continue
-        taken |= part
-        inside = values[part]
-        rows, columns = np.nonzero(part)
-        pad_y, pad_x = rule.padding * rule.upsample / height, rule.padding * rule.upsample / width
-        x0, x1 = _widened(columns.min() / width, (columns.max() + 1) / width, pad_x)
-        y0, y1 = _widened(rows.min() / height, (rows.max() + 1) / height, pad_y)
-        found.append(Region((x0, y0, x1, y1), float(inside.mean() if rule.score == "mean" else inside.max())))
-    return sorted(found, key=lambda region: -region.score)
+        taken[where] |= part
+        inside = values[where][part]
+        span = (across.start, down.start, across.stop, down.stop)
+        found.append(_Spot(span, float(inside.max()), float(inside.mean())))
+    return found
 
 
 def _widened(low: float, high: float, padding: float) -> tuple[float, float]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radiograph.prepare import Box
-from radiograph.regions import Region, RegionRule, cut
+from radiograph.regions import Region, RegionRule, cut, cut_by
 from training.metrics import ROUNDS, Floats, Groups, Metric, Scores, bootstrap, mean, undefined, wilson
 
 Boxes = Sequence[Sequence[Box]]
@@ -153,12 +153,15 @@ def weighed(found: Sequence[Region], probability: float) -> list[Region]:
     return [Region(region.box, region.score * probability ** (1 / 3)) for region in found]
 
 
+def weighed_all(found: Sequence[Sequence[Region]], probabilities: Scores) -> list[list[Region]]:
+    """Return the regions of every picture as ``weighed`` by its probability."""
+    return [weighed(regions, float(share)) for regions, share in zip(found, probabilities, strict=True)]
+
+
 def cut_all(heatmaps: Scores, rule: RegionRule, probabilities: Scores | None = None) -> list[list[Region]]:
     """Return the regions of every map by ``rule``, weighed by the pictures' probabilities where these are given."""
     found = [cut(heatmap, rule) for heatmap in heatmaps]
-    if probabilities is None:
-        return found
-    return [weighed(regions, float(share)) for regions, share in zip(found, probabilities, strict=True)]
+    return found if probabilities is None else weighed_all(found, probabilities)
 
 
 RULES: Final = tuple(
@@ -178,11 +181,12 @@ def choose_rule(
     if not any(boxes):
         raise ValueError("A region rule can only be chosen on pictures with true boxes.")
     once = np.ones((1, len(boxes)))
+    by_map = [cut_by(heatmap, rules) for heatmap in heatmaps]
 
-    def score(rule: RegionRule) -> float:
-        ranked = _ranked(cut_all(heatmaps, rule, probabilities), boxes, 0.5)
+    def score(found: Sequence[list[Region]]) -> float:
+        ranked = _ranked(found if probabilities is None else weighed_all(found, probabilities), boxes, 0.5)
         return float(ranked.average_precision(once)[0])
 
-    scores = [score(rule) for rule in rules]
+    scores = [score(found) for found in zip(*by_map, strict=True)]
     best = int(np.argmax(scores))
     return rules[best], scores[best]

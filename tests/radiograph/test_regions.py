@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from radiograph.regions import RegionRule, cut, regions, upsampled
+from radiograph.regions import RegionRule, cut, cut_by, regions, upsampled
 
 
 def blob(x: float, y: float, size: float = 0.08, height: float = 1.0, side: int = 24) -> NDArray[np.float32]:
@@ -82,3 +83,38 @@ def test_every_region_lies_within_the_picture_and_is_no_stronger_than_the_map(
         assert 0 <= x0 < x1 <= 1
         assert 0 <= y0 < y1 <= 1
         assert threshold - 1e-6 <= region.score <= heatmap.max() + 1e-6
+
+
+def spelled_out(heatmap: NDArray[np.float32], rule: RegionRule) -> list[tuple[tuple[float, ...], float]]:
+    """What ``cut`` promises, step by step and for one rule, on the whole map."""
+    values = upsampled(heatmap, rule.upsample)
+    sides = np.array(values.shape)[::-1]
+    around = ndimage.maximum_filter(values, size=3, mode="nearest")
+    peaks = sorted(np.argwhere((values == around) & (values >= rule.threshold)).tolist(), key=lambda at: -values[*at])
+    taken, found = np.zeros(values.shape, bool), []
+    for row, column in peaks[:20]:
+        parts, _ = ndimage.label(values >= rule.extent * values[row, column], np.ones((3, 3)))
+        part = parts == parts[row, column]
+        if not (taken & part).any():
+            taken |= part
+            first, last = (edge(np.argwhere(part), axis=0)[::-1] for edge in (np.min, np.max))
+            middle, half = (first + last + 1) / sides / 2, (last + 1 - first) / sides / 2
+            half = np.maximum(half + rule.padding * rule.upsample / sides, half / 5)
+            box = (*np.maximum(middle - half, 0).tolist(), *np.minimum(middle + half, 1).tolist())
+            found.append((box, float(values[part].mean() if rule.score == "mean" else values[part].max())))
+    return sorted(found, key=lambda region: -region[1])
+
+
+def test_many_rules_at_once_cut_what_each_cuts_alone() -> None:
+    random = np.random.default_rng(1)
+    cases = ((0.05, 0.3, 0.0), (0.05, 0.3, 0.5), (0.05, 0.7, -0.25), (0.6, 0.5, 0.0))
+    rules = [RegionRule(*case, upsample=5) for case in cases]
+    rules += [RegionRule(*case, upsample=3, score="mean") for case in cases]
+    for _ in range(12):
+        noise = ndimage.gaussian_filter(random.random((14, 18)), 1.2)
+        heatmap = ((noise - noise.min()) / np.ptp(noise)).astype(np.float32) ** 2 * random.uniform(0.3, 1)
+        for rule, found in zip(rules, cut_by(heatmap, rules), strict=True):
+            wanted = spelled_out(heatmap, rule)
+            assert np.array([r.box for r in found]) == pytest.approx(np.array([box for box, _ in wanted]))
+            assert [r.score for r in found] == pytest.approx([score for _, score in wanted])
+            assert found == cut(heatmap, rule)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from radiograph.prepare import Box
 from radiograph.regions import Region, RegionRule
 from training.localisation import (
+    RULES,
     choose_rule,
     coverage,
     cut_all,
@@ -126,6 +127,26 @@ def test_the_chosen_rule_is_the_one_that_finds_the_true_boxes() -> None:
     assert score == pytest.approx(1)
     assert mean_average_precision(cut_all(heatmaps, rule), boxes, np.arange(12), rounds=5).value == pytest.approx(1)
     assert mean_average_precision(cut_all(heatmaps, PLAIN), boxes, np.arange(12), rounds=5).value < 1
+
+
+def test_the_chosen_rule_is_the_best_of_those_tried_one_by_one() -> None:
+    random = np.random.default_rng(5)
+    places, sizes = random.uniform(0.2, 0.8, (16, 2)), random.uniform(0.03, 0.09, 16)
+    heatmaps = np.stack(
+        [blob(x, y, size) + random.random((24, 24)) / 4 for (x, y), size in zip(places, sizes, strict=True)]
+    )
+    halves = random.uniform(0.8, 1.6, 16) * sizes
+    boxes: list[list[Box]] = [
+        [(x - half, y - half, x + half, y + half)] if index % 4 else []
+        for index, ((x, y), half) in enumerate(zip(places, halves, strict=True))
+    ]
+    probabilities = random.random(16)
+    scores = [
+        mean_average_precision(cut_all(heatmaps, rule, probabilities), boxes, np.arange(16), rounds=1).value
+        for rule in RULES
+    ]
+    assert len(set(scores)) > 5
+    assert choose_rule(heatmaps, boxes, probabilities) == (RULES[int(np.argmax(scores))], max(scores))
 
 
 def test_a_rule_cannot_be_chosen_without_true_boxes() -> None:
