@@ -23,19 +23,30 @@ class Cards:
 
         A card of other thresholds than the answer's was not made for it, whatever the folder is called.
         """
-        card = self._known.get(prediction.version) or self._read(prediction.version)
+        card = self.version(prediction.version)
         if card is None:
             return None
-        self._known[prediction.version] = card
         answered = (prediction.suspicion_threshold, prediction.fracture_threshold)
         same = all(math.isclose(a, b, abs_tol=1e-4) for a, b in zip(card.thresholds, answered, strict=True))
         return card if same else None
+
+    @property
+    def is_one(self) -> bool:
+        """Whether there is but one card, which does not say of which version it is."""
+        return self._place is not None and Path(self._place).is_file()
+
+    def version(self, number: int) -> contract.ModelCard | None:
+        """Return the card that stands for a version, None where there is none; ``of`` tells if it fits an answer."""
+        card = self._known.get(number) or self._read(number)
+        if card is not None:
+            self._known[number] = card
+        return card
 
     def _read(self, version: int) -> contract.ModelCard | None:
         if self._place is None:
             return None
         try:
-            if Path(self._place).is_file():
+            if self.is_one:
                 return contract.ModelCard.from_json(Path(self._place).read_text(encoding="utf-8"))
             return registry.card(os.fspath(self._place), version)
         except (contract.CardError, VersionError, OSError, ValueError):

@@ -15,6 +15,7 @@ class PageSettings:
 
     ``server`` is the gRPC address of the model server; without ``version`` or ``label`` its stable version answers, and
     the canary for the share of the studies that the file ``route`` names (``serving.route``).
+    With ``choose_version`` a visitor may choose another for the visit.
     ``card`` is the folder of the versions, or one card's file, for what a probability meant in the test set.
     A shared page, or one with a ``user`` or ``password``, asks for both. ``max_file_size`` is in bytes; uploaded files
     are deleted after ``keep_uploads`` seconds, and with the page.
@@ -42,3 +43,4 @@ class PageSettings:
     timeout: Timeout = field(default_factory=Timeout)
     route: str | os.PathLike[str] | None = None
     card: str | os.PathLike[str] | None = None
+    choose_version: bool = False

@@ -119,10 +119,15 @@ def row(place: int, result: Result) -> Row:
 
 
 class Worklist:
-    """The files of one visit and their rows; any thread may look, sort and cancel while another runs it."""
+    """The files of one visit and their rows; any thread may look, sort and cancel while another runs it.
 
-    def __init__(self, study: str = "") -> None:
+    All of it is one ``study`` for the route of a canary and is read by one ``choice`` of version: probabilities that
+    stand in one order come from one model.
+    """
+
+    def __init__(self, study: str = "", choice: str = "") -> None:
         self.study = study
+        self.choice = choice
         self.view = View()
         self.remarks: tuple[str, ...] = ()
         self._origins: list[Source | Failure] = []

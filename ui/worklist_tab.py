@@ -19,11 +19,12 @@ from ui.worklist import COLUMNS, Progress, Worklist
 
 LISTS_AT_ONCE: Final = 2
 """Worklists read at the same time; the next one waits in line. Files given to the reader are not held up by them."""
+ASKED_VERSION: Final = "Version; 0 is the one served to all"
 DRAW_EVERY: Final = 0.7
 """Seconds between two drawings of a growing list."""
 
-Read = Callable[[Source, str], Result]
-"""Reads one source of a study; never raises."""
+Read = Callable[[Source, str, str], Result]
+"""Reads one source of a study with the version of a choice; never raises."""
 Update = dict[Component, object]
 
 
@@ -56,19 +57,18 @@ class _Parts:
         ]  # fmt: skip
 
 
-def add_worklist(tabs: gr.Tabs, read: Read) -> WorklistParts:
-    """Put the tab behind those that are there; ``read`` reads its files."""
+def add_worklist(tabs: gr.Tabs, read: Read, choice: gr.Radio) -> WorklistParts:
+    """Put the tab behind those that are there; ``read`` reads its files with the version of the ``choice``."""
     with tabs, gr.Tab("Worklist", id="worklist", elem_id="worklist-tab"):
         parts = _layout()
-    _answer_events(parts, read)
+    _answer_events(parts, read, choice)
     _answer_programs(read)
     return WorklistParts(parts.table, parts.state)
 
 
-def listed(paths: Sequence[str] | None, worklist: Worklist | None = None) -> Worklist:
-    """Return the list with the files at its end, a new one if there is none."""
-    # One study for the route of a canary: probabilities that stand in one order come from one version.
-    found = worklist or Worklist(study_id(paths or ()))
+def listed(paths: Sequence[str] | None, choice: str, worklist: Worklist | None = None) -> Worklist:
+    """Return the list with the files at its end, a new one for the ``choice`` of version if there is none."""
+    found = worklist or Worklist(study_id(paths or ()), choice)
     found.add(unpack(Source(Path(path).name, path) for path in paths or ()))
     return found
 
@@ -93,11 +93,11 @@ def _layout() -> _Parts:
     return _Parts(upload, progress, summary, table, cancel, proceed, download, clear, state, csv)
 
 
-def _answer_events(parts: _Parts, read: Read) -> None:
+def _answer_events(parts: _Parts, read: Read, choice: gr.Radio) -> None:
     def run(worklist: Worklist) -> Iterator[Update]:
         yield _running(parts, worklist)
         drawn, now = time.monotonic(), Progress(0, len(worklist))
-        for now in worklist.run(lambda source: read(source, worklist.study)):
+        for now in worklist.run(lambda source: read(source, worklist.study, worklist.choice)):
             if time.monotonic() - drawn >= DRAW_EVERY:
                 drawn = time.monotonic()
                 yield {
@@ -106,8 +106,8 @@ def _answer_events(parts: _Parts, read: Read) -> None:
                 }
         yield _finished(parts, worklist, now.stopped)
 
-    def dropped(paths: list[str] | None, worklist: Worklist | None) -> Iterator[Update]:
-        yield from run(listed(paths, worklist))
+    def dropped(paths: list[str] | None, choice: str, worklist: Worklist | None) -> Iterator[Update]:
+        yield from run(listed(paths, choice, worklist))
 
     def looked(worklist: Worklist, event: gr.EventData) -> str:
         worklist.view = worklist.view.changed(str(event.action), str(event.value))
@@ -121,7 +121,7 @@ def _answer_events(parts: _Parts, read: Read) -> None:
         "api_visibility": "private",
     }
     quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    parts.upload.upload(dropped, [parts.upload, parts.state], **reading)
+    parts.upload.upload(dropped, [parts.upload, choice, parts.state], **reading)
     parts.proceed.click(run, parts.state, **reading)
     parts.cancel.click(lambda worklist: worklist.cancel(), parts.state, None, **quiet)
     parts.table.select(looked, parts.state, parts.table, **quiet)
@@ -177,9 +177,9 @@ def _cleared(parts: _Parts) -> Update:
 def _answer_programs(read: Read) -> None:
     """Give programs ``/worklist``: progress while the list is read, then the results and the CSV text."""
 
-    def answer(paths: list[str] | None) -> Iterator[dict[str, object]]:
-        worklist = listed(paths)
-        for now in worklist.run(lambda source: read(source, worklist.study)):
+    def answer(paths: list[str] | None, version: float) -> Iterator[dict[str, object]]:
+        worklist = listed(paths, f"{version:.0f}")
+        for now in worklist.run(lambda source: read(source, worklist.study, worklist.choice)):
             left = None if now.seconds_left is None else round(now.seconds_left, 1)
             yield {"done": now.done, "total": now.total, "seconds_left": left}
         results = [entry.told for entry in worklist.rows()]
@@ -192,7 +192,7 @@ def _answer_programs(read: Read) -> None:
     told = gr.JSON(label="Progress, then results", visible=False)
     gr.Button(visible=False).click(
         answer,
-        files,
+        [files, gr.Number(0, label=ASKED_VERSION, visible=False)],
         told,
         api_name="worklist",
         api_description="Reads many radiographs. Tells done, total and seconds_left while it lasts; the last answer "
