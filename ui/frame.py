@@ -77,9 +77,10 @@ def empty() -> str:
     )
 
 
-def ready(model: str, version: int) -> str:
-    """Return the header's line for a model server that answers."""
-    return f'<p class="server up" role="status">{icon(_UP)}Model {escape(model)}, version {version}, ready</p>'
+def ready(model: str, version: int, *, chosen: bool = False) -> str:
+    """Return the header's line for a model server that answers; ``chosen`` tells that the visitor chose the version."""
+    which = f"version {version}{', your choice' if chosen else ''}"
+    return f'<p class="server up" role="status">{icon(_UP)}Model {escape(model)}, {which}, ready</p>'
 
 
 def not_ready(said: str) -> str:
