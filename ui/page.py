@@ -16,19 +16,22 @@ import gradio as gr
 from gradio.components import Component
 
 from export import contract
-from serving.client import FractureClient, Retry, ServingError, Timeout
+from serving.client import ServingError
 from ui import frame, markup, takeaway_panel, theme
 from ui.cards import Cards
 from ui.examples import Example
+from ui.models import look
+from ui.models_tab import add_models, version_choice
 from ui.overlay import display_picture
-from ui.reading import Failure, Reader, Result
+from ui.readers import Readers
+from ui.reading import Failure, Result
 from ui.session import Entry, Session
 from ui.settings import PageSettings
 from ui.sources import Listing, Source, study_id, unpack
 from ui.study import Study
 from ui.takeaway_panel import Panel, hidden, shown
 from ui.worklist import Worklist
-from ui.worklist_tab import WorklistParts, add_worklist
+from ui.worklist_tab import ASKED_VERSION, WorklistParts, add_worklist
 
 READERS_AT_ONCE: Final = 4
 VIEWS_AT_ONCE: Final = 100
@@ -43,27 +46,24 @@ class Room:
     def __init__(self, settings: PageSettings, examples: Sequence[Example] = ()) -> None:
         self.examples = examples
         self._cards = Cards(settings.card)
-        connect = partial(
-            FractureClient, settings.server, model=settings.model, version=settings.version, label=settings.label
-        )
-        self._reader = Reader(connect(timeout=settings.timeout, route=settings.route))
-        self._lookout = connect(timeout=Timeout(ask=3.0), retry=Retry(attempts=1))
+        self._readers = Readers(settings)
+        self.models = partial(look, settings, self._cards)
 
-    def server(self) -> str:
-        """Return the header's line on the model server as it is now."""
+    def server(self, choice: str) -> str:
+        """Return the header's line on the model server as it is now, for a visitor with this choice of version."""
         try:
-            info = self._lookout.info(refresh=True)
+            info = self._readers.info(choice)
         except ServingError as error:
             return frame.not_ready(str(error))
-        return frame.ready(info.name, info.version)
+        return frame.ready(info.name, info.version, chosen=self._readers.chosen(choice) is not None)
 
     def listing(self, paths: Sequence[str]) -> Listing:
         """Return what is to be read of files and archives."""
         return unpack(Source(Path(path).name, path) for path in paths)
 
-    def entry(self, origin: Source | Failure, study: str) -> Entry:
+    def entry(self, origin: Source | Failure, study: str, choice: str) -> Entry:
         """Return what reading one file of a study gave."""
-        result = origin if isinstance(origin, Failure) else self._reader.read_source(origin, study=study)
+        result = origin if isinstance(origin, Failure) else self.read(origin, study, choice)
         if isinstance(result, Failure):
             return Entry(origin, result, markup.show(result))
         small = result.with_picture(display_picture(result.radiograph))
@@ -73,16 +73,16 @@ class Room:
         """Return the card of the version that gave a study its finding."""
         return self._cards.of(study.strongest.prediction) if study.strongest else None
 
-    def read(self, source: Source, study: str) -> Result:
-        """Return the result of one file of a study, with its whole picture."""
-        return self._reader.read_source(source, study=study)
+    def read(self, source: Source, study: str, choice: str) -> Result:
+        """Return the result of one file of a study, with its whole picture, by the chosen version."""
+        return self._readers.of(choice).read_source(source, study=study)
 
-    def results(self, paths: Sequence[str] | None) -> list[dict[str, object]]:
+    def results(self, paths: Sequence[str] | None, version: float) -> list[dict[str, object]]:
         """Return the results of the files for programs, as ``osteo predict --json`` prints them."""
         study = study_id(paths or ())
         entries = self.listing(paths or ()).entries
         return [
-            (entry if isinstance(entry, Failure) else self._reader.read_source(entry, study=study)).to_dict()
+            (entry if isinstance(entry, Failure) else self.read(entry, study, f"{version:.0f}")).to_dict()
             for entry in entries
         ]
 
@@ -119,8 +119,10 @@ def build_page(settings: PageSettings, examples: Sequence[Example] = ()) -> gr.B
         fill_width=True,
     ) as page:
         parts = _layout(room)
-        listed = add_worklist(parts.tabs, room.read)
-        _answer_events(page, parts, room, listed)
+        choice = version_choice(allowed=settings.choose_version)
+        listed = add_worklist(parts.tabs, room.read, choice)
+        add_models(parts.tabs, room.models, choice)
+        _answer_events(page, parts, room, listed, choice)
         _answer_programs(room)
     page.queue(default_concurrency_limit=READERS_AT_ONCE)
     return page
@@ -163,14 +165,16 @@ def _layout(room: Room) -> Parts:
     )
 
 
-def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistParts) -> None:
-    def read(session: Session, origins: Sequence[Source | Failure], places: Sequence[int]) -> Iterator[Update]:
+def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistParts, choice: gr.Radio) -> None:
+    def read(
+        session: Session, choice: str, origins: Sequence[Source | Failure], places: Sequence[int]
+    ) -> Iterator[Update]:
         entries = list(session.entries)
         for done, (place, origin) in enumerate(zip(places, origins, strict=True)):
             name = origin.file if isinstance(origin, Failure) else origin.name
             # The finding of a study that is being read may still rise, so none is shown before the last view.
             yield {parts.progress: frame.progress(done, len(origins), name), parts.study: "", **hidden(parts.takeaway)}
-            entry = room.entry(origin, session.study)
+            entry = room.entry(origin, session.study, choice)
             entries[place : place + 1] = [entry]
             update: Update = {
                 parts.session: replace(session, entries=tuple(entries), whole=False),
@@ -189,23 +193,24 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistPa
             parts.again: gr.Button(f"Try again ({waiting})" if waiting > 1 else "Try again", visible=waiting > 0),
         }
 
-    def dropped(paths: list[str] | None) -> Iterator[Update]:
+    def dropped(choice: str, paths: list[str] | None) -> Iterator[Update]:
         listing = room.listing(paths or ())
         kept, remarks = listing.entries[:VIEWS_AT_ONCE], listing.remarks
         if len(kept) < len(listing.entries):
             remarks += (f"Only the first {len(kept)} of {len(listing.entries)} views were read. Drop the others next.",)
-        yield from read(Session(study=study_id(paths or ()), remarks=remarks), kept, range(len(kept)))
+        yield from read(Session(study=study_id(paths or ()), remarks=remarks), choice, kept, range(len(kept)))
 
-    def example(event: gr.EventData) -> Iterator[Update]:
-        yield from dropped([str(room.examples[int(event.index)].path)])
+    def example(choice: str, event: gr.EventData) -> Iterator[Update]:
+        yield from dropped(choice, [str(room.examples[int(event.index)].path)])
 
-    def again(session: Session) -> Iterator[Update]:
+    def again(choice: str, session: Session) -> Iterator[Update]:
         places = [place for place, entry in enumerate(session.entries) if entry.passing]
-        yield from read(session, [session.entries[place].origin for place in places], places)
+        yield from read(session, choice, [session.entries[place].origin for place in places], places)
 
     def opened(worklist: Worklist, event: gr.EventData) -> Iterator[Update]:
         yield {parts.tabs: gr.Tabs(selected="reader")}
-        yield from read(Session(study=worklist.study), [worklist.origin(int(event.place))], range(1))
+        origin = worklist.origin(int(event.place))
+        yield from read(Session(study=worklist.study), worklist.choice, [origin], range(1))
 
     def chosen(session: Session, event: gr.EventData) -> Update:
         place = int(event.index)
@@ -226,18 +231,19 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistPa
     }
     quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     for event in (
-        parts.upload.upload(dropped, parts.upload, **reading),
-        parts.examples.select(example, None, **reading),
-        parts.again.click(again, parts.session, **reading),
+        parts.upload.upload(dropped, [choice, parts.upload], **reading),
+        parts.examples.select(example, choice, **reading),
+        parts.again.click(again, [choice, parts.session], **reading),
         listed.table.click(opened, listed.state, **{**reading, "outputs": [*changed, parts.tabs]}),
     ):
-        event.then(room.server, None, parts.server, **quiet)
+        event.then(room.server, choice, parts.server, **quiet)
         event.then(partial(shown, parts.takeaway), [parts.session, parts.place], parts.takeaway.changed, **quiet)
     looked_at = [parts.place, parts.card, parts.viewer, *parts.takeaway.changed]
     parts.results.select(chosen, parts.session, looked_at, **quiet)
     takeaway_panel.answer_events(parts.takeaway, parts.session, parts.place, room.card_of)
-    page.load(room.server, None, parts.server, **quiet)
-    gr.Timer(LOOK_FOR_SERVER_EVERY).tick(room.server, None, parts.server, **quiet)
+    choice.change(room.server, choice, parts.server, **quiet)
+    page.load(room.server, choice, parts.server, **quiet)
+    gr.Timer(LOOK_FOR_SERVER_EVERY).tick(room.server, choice, parts.server, **quiet)
 
 
 def _answer_programs(room: Room) -> None:
@@ -246,7 +252,7 @@ def _answer_programs(room: Room) -> None:
     results = gr.JSON(label="Results", visible=False)
     gr.Button(visible=False).click(
         room.results,
-        files,
+        [files, gr.Number(0, label=ASKED_VERSION, visible=False)],
         results,
         api_name="read",
         api_description="Reads radiographs and returns one result a file, as osteo predict --json prints them.",
