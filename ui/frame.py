@@ -8,7 +8,8 @@ from typing import Final
 
 from ui.auth import ATTEMPTS, LOCKED_FOR
 from ui.examples import Example
-from ui.markup import FAILED, LOOKS, OUTSIDE, Look, escape, icon, sentence
+from ui.pictures import KEYS
+from ui.signs import FAILED, LOOKS, OUTSIDE, Look, escape, icon, sentence
 from ui.theme import LOGIN_CSS
 
 NOTICE: Final = "Research software. Not a medical device."
@@ -16,15 +17,41 @@ FORMATS: Final = "JPEG, PNG, TIFF, WebP, BMP or DICOM, 8 to 16 bit"
 
 _UP: Final = Look("up", "", "", '<circle cx="12" cy="12" r="6" fill="currentColor"/>')
 
+
+def _slider(name: str, label: str, low: int, value: int) -> str:
+    return (
+        f'<label class="range"><span>{label}</span>'
+        f'<input type="range" name="{name}" min="{low}" max="100" value="{value}"><output>{value}</output></label>'
+    )
+
+
+def _switch(name: str, label: str, checked: str = " checked") -> str:
+    return f'<label data-for="{name}"><input type="checkbox" name="{name}"{checked}> {label}</label>'
+
+
+def _button(name: str, label: str, said: str) -> str:
+    return f'<button type="button" data-do="{name}" aria-label="{said}" title="{said}">{label}</button>'
+
+
 VIEWER: Final = (
-    '<fieldset class="switches" hidden><legend>Show</legend>'
-    '<label><input type="checkbox" name="heat" checked> Heat map</label>'
-    '<label><input type="checkbox" name="outline" checked> Outlines</label>'
-    '<label><input type="checkbox" name="beside" checked> Original</label>'
-    '<label class="range">Strength <input type="range" name="opacity" min="10" max="100" value="100"></label>'
-    "</fieldset>${value}"
+    '<div class="tools" hidden>'
+    "<fieldset><legend>Show</legend>"
+    f"{_switch('heat', 'Heat map')}{_slider('opacity', 'Opacity', 10, 100)}"
+    f"{_switch('outline', 'Outlines')}{_switch('notes', 'Notes')}{_switch('beside', 'Original')}</fieldset>"
+    '<fieldset class="zooming"><legend>Zoom</legend>'
+    f"{_button('out', '−', 'Zoom out')}{_button('in', '+', 'Zoom in')}{_button('fit', 'Fit', 'Fit to the window')}"
+    f"{_button('full', '1:1', '1:1, the original&#39;s own pixels')}{_button('reset', 'Reset', 'Reset the viewer')}"
+    "</fieldset>"
+    "<fieldset><legend>Window</legend>"
+    f"{_slider('brightness', 'Brightness', -100, 0)}{_slider('contrast', 'Contrast', -100, 0)}"
+    f"{_switch('invert', 'Invert', '')}</fieldset>"
+    "<fieldset><legend>Drag</legend>"
+    '<label><input type="radio" name="drag" value="move" checked> moves</label>'
+    '<label><input type="radio" name="drag" value="window"> sets window</label></fieldset>'
+    '</div>${value}<p class="told" role="status"></p>'
+    f'<details class="keys" hidden><summary>Keys and gestures</summary><p id="viewer-keys">{KEYS}</p></details>'
 )
-"""Template of the viewer; its switches act in the browser alone (``assets/viewer.js``)."""
+"""Template of the viewer; its tools act in the browser alone (``assets/viewer.js``)."""
 
 
 def header() -> str:

@@ -1,111 +1,42 @@
-"""Results as HTML: pure functions from typed results to text, every foreign word escaped.
-
-Finding, colour, shape and outline always go together, so that none of them is needed to understand the others.
-"""
+"""Results as HTML: pure functions from typed results to text, every foreign word escaped."""
 
 from __future__ import annotations
 
-import base64
-import html
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from export import contract
+from radiograph import Radiograph
 from serving.answer import Prediction
-from ui.overlay import Layers, Polygon, jpeg, layers, png
-from ui.reading import OUTSIDE_SCOPE, Failure, Reading, Result
+from ui.pictures import View, view_of
+from ui.reading import Failure, Reading, Result
+from ui.signs import FAILED, LOOKS, OUTSIDE, Look, escape, icon, look_of, sentence
 from ui.study import Study
 from ui.words import count, meaning, operating_point, percent, version_words
 
 
 @dataclass(frozen=True)
-class Look:
-    """How one kind of result is shown: ``kind`` names its colours in the style sheet, ``icon`` its shape (SVG)."""
-
-    kind: str
-    title: str
-    sentence: str
-    icon: str
-
-
-@dataclass(frozen=True)
 class Shown:
-    """One result as the page shows it: ``card`` and ``pictures`` are HTML, ``probability`` is text."""
+    """One result as the page shows it: ``card`` is HTML, ``probability`` text, ``view`` the picture, if any."""
 
     file: str
     look: Look
     probability: str
     card: str
-    pictures: str
+    view: View | None
 
 
-_FRACTURE_ICON: Final = '<path d="M12 1 23 12 12 23 1 12Z" fill="currentColor"/>'
-_SUSPICION_ICON: Final = (
-    '<path d="M12 2.5 22.5 21.5 1.5 21.5Z" fill="none" stroke="currentColor" stroke-width="2.4" '
-    'stroke-dasharray="0.1 4.4" stroke-linecap="round"/>'
-)
-_CLEAR_ICON: Final = '<circle cx="12" cy="12" r="10" fill="none" stroke="currentColor" stroke-width="2"/>'
-_OUTSIDE_ICON: Final = (
-    '<path d="M2.5 2.5h19v19h-19ZM2.5 21.5 21.5 2.5" fill="none" stroke="currentColor" stroke-width="2"/>'
-)
-_FAILURE_ICON: Final = '<path d="M4 4 20 20M20 4 4 20" stroke="currentColor" stroke-width="3.2"/>'
+def show(result: Result, card: contract.ModelCard | None = None, whole: Radiograph | None = None) -> Shown:
+    """Return what the page shows of a result; ``card`` tells what its probability meant in the test set.
 
-LOOKS: Final = {
-    contract.FRACTURE: Look(
-        "fracture", "Fracture", "The model sees signs of a fracture. Solid outlines show where.", _FRACTURE_ICON
-    ),
-    contract.SUSPICION: Look(
-        "suspicion",
-        "Suspicion of fracture",
-        "The model cannot rule a fracture out. Dotted outlines show where to look.",
-        _SUSPICION_ICON,
-    ),
-    contract.NO_FRACTURE: Look(
-        "clear", "No fracture seen", "The model sees no fracture. That does not exclude one.", _CLEAR_ICON
-    ),
-}
-OUTSIDE: Final = Look("outside", "No finding given", OUTSIDE_SCOPE, _OUTSIDE_ICON)
-FAILED: Final = Look("failed", "Not read", "", _FAILURE_ICON)
-
-
-NO_PICTURE: Final = '<section class="empty bare"><p>There is no picture to show for this file.</p></section>'
-
-
-def escape(text: str) -> str:
-    """Return foreign text safe inside HTML, its attributes, and the page's own text templates."""
-    safe = html.escape(text)
-    for character in "{}$`":
-        safe = safe.replace(character, f"&#{ord(character)};")
-    return safe
-
-
-def sentence(text: str) -> str:
-    """Return a sentence of this program as HTML, its commands (between backquotes) set as such."""
-    return re.sub("&#96;(.+?)&#96;", r"<code>\1</code>", escape(text))
-
-
-def look_of(result: Result) -> Look:
-    """Return how a result is shown; outside the model's scope no finding is, whatever was served."""
-    if isinstance(result, Failure):
-        return FAILED
-    return OUTSIDE if result.outside_scope else LOOKS[result.prediction.finding]
-
-
-def icon(look: Look) -> str:
-    """Return the shape of a result; it only repeats the words beside it, so screen readers skip it."""
-    return f'<svg class="icon {look.kind}" viewBox="0 0 24 24" aria-hidden="true">{look.icon}</svg>'
-
-
-def show(result: Result, card: contract.ModelCard | None = None) -> Shown:
-    """Return what the page shows of a result; ``card`` tells what its probability meant in the test set."""
+    ``whole`` is the radiograph as it was read, where the result holds a smaller picture of it.
+    """
     look = look_of(result)
     if isinstance(result, Failure):
-        return Shown(result.file, look, "–", _card(result.file, look, result.error, ""), NO_PICTURE)
+        return Shown(result.file, look, "–", _card(result.file, look, result.error, ""), None)
     probability = "–" if result.outside_scope else percent(result.prediction.probability)
     said = _card(result.file, look, look.sentence, _figures(result, card))
-    return Shown(result.file, look, probability, said, _pictures(result.file, look, layers(result)))
+    return Shown(result.file, look, probability, said, view_of(result, look, probability, whole or result.radiograph))
 
 
 def study_cards(read: Sequence[Study]) -> str:
@@ -156,28 +87,6 @@ def _card(file: str, look: Look, said: str, figures: str) -> str:
     )
 
 
-def _pictures(file: str, look: Look, drawn: Layers) -> str:
-    """Return the radiograph with heat layer and outlines, and a place for the original beside it."""
-    width, height = drawn.size
-    lying = " lying" if width > 1.15 * height else ""
-    pictures = f'class="pictures{lying}" style="--w:{width};--h:{height}"'
-    radiograph = f'src="{_data_uri(jpeg(drawn.picture), "jpeg")}"'
-    if drawn.heat is None:
-        alone = f'<div class="stack"><img class="radiograph" alt="{escape(f"Radiograph {file}")}" {radiograph}></div>'
-        return f"<div {pictures}><figure>{alone}</figure></div>"
-    label = f"Radiograph {file} with the model's heat map. {look.title}."
-    return (
-        f"<div {pictures}>"
-        f'<figure class="marked"><div class="stack" role="img" aria-label="{escape(label)}">'
-        f'<img class="radiograph" alt="" {radiograph}>'
-        f'<img class="heat" alt="" src="{_data_uri(png(drawn.heat), "png")}">'
-        f"{_outline(drawn.outlines, look.kind, width, height)}</div>"
-        "<figcaption>With the model's heat map</figcaption></figure>"
-        f'<figure class="original"><div class="stack"><img class="copy" alt="{escape(f"Radiograph {file}")}"></div>'
-        "<figcaption>Original</figcaption></figure></div>"
-    )
-
-
 def _figures(reading: Reading, card: contract.ModelCard | None) -> str:
     prediction = reading.prediction
     scale = "" if reading.outside_scope else _scale(reading)
@@ -216,18 +125,3 @@ def _scale(reading: Reading) -> str:
         f'<p class="legend"><span><i class="tick suspicion"></i>suspicion from {percent(suspicion)}</span>'
         f'<span><i class="tick fracture"></i>fracture from {percent(fracture)}</span></p></div>'
     )
-
-
-def _outline(polygons: Sequence[Polygon], kind: str, width: int, height: int) -> str:
-    if not polygons:
-        return ""
-    scaled = (polygon * (width, height) for polygon in polygons)
-    path = " ".join("M" + " ".join(f"{x:.1f},{y:.1f}" for x, y in corners) + "Z" for corners in scaled)
-    return (
-        f'<svg class="outline {kind}" viewBox="0 0 {width} {height}" preserveAspectRatio="none" aria-hidden="true">'
-        f'<path class="halo" d="{path}"/><path class="line" d="{path}"/></svg>'
-    )
-
-
-def _data_uri(file: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(file).decode('ascii')}"

@@ -17,7 +17,7 @@ from gradio.components import Component
 
 from export import contract
 from serving.client import ServingError
-from ui import frame, markup, takeaway_panel, theme
+from ui import frame, markup, takeaway_panel, theme, viewer_panel
 from ui.cards import Cards
 from ui.examples import Example
 from ui.models import look
@@ -30,6 +30,7 @@ from ui.settings import PageSettings
 from ui.sources import Listing, Source, study_id, unpack
 from ui.study import Study
 from ui.takeaway_panel import Panel, hidden, shown
+from ui.viewer_panel import Viewer
 from ui.worklist import Worklist
 from ui.worklist_tab import ASKED_VERSION, WorklistParts, add_worklist
 
@@ -67,7 +68,7 @@ class Room:
         if isinstance(result, Failure):
             return Entry(origin, result, markup.show(result))
         small = result.with_picture(display_picture(result.radiograph))
-        return Entry(origin, small, markup.show(small, self._cards.of(small.prediction)))
+        return Entry(origin, small, markup.show(small, self._cards.of(small.prediction), result.radiograph))
 
     def card_of(self, study: Study) -> contract.ModelCard | None:
         """Return the card of the version that gave a study its finding."""
@@ -100,7 +101,7 @@ class Parts:
     results: gr.HTML
     again: gr.Button
     card: gr.HTML
-    viewer: gr.HTML
+    viewer: Viewer
     session: gr.State
     place: gr.State
     takeaway: Panel
@@ -130,7 +131,6 @@ def build_page(settings: PageSettings, examples: Sequence[Example] = ()) -> gr.B
 
 def _layout(room: Room) -> Parts:
     chooser = theme.CHOOSER_JS.read_text(encoding="utf-8")
-    viewer_js = theme.VIEWER_JS.read_text(encoding="utf-8")
     plain = partial(gr.HTML, apply_default_css=False)
     with gr.Row(elem_classes="top"):
         plain(frame.header(), elem_id="head")
@@ -147,7 +147,7 @@ def _layout(room: Room) -> Parts:
             results = plain("", js_on_load=chooser, elem_id="results")
             examples = plain(frame.examples(room.examples), js_on_load=chooser, elem_id="examples")
         with gr.Column(scale=1, min_width=320, elem_classes="lightbox"):
-            viewer = plain(frame.empty(), html_template=frame.VIEWER, js_on_load=viewer_js, elem_id="viewer")
+            viewer = viewer_panel.lay_out()
     return Parts(
         server,
         tabs,
@@ -181,7 +181,8 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistPa
                 parts.results: markup.table([entry.shown for entry in entries]),
             }
             if done == 0:
-                update |= {parts.card: entry.shown.card, parts.viewer: entry.shown.pictures, parts.place: place}
+                update |= {parts.card: entry.shown.card, parts.place: place}
+                update |= viewer_panel.shown(parts.viewer, replace(session, entries=tuple(entries)), place)
             yield update
         waiting = sum(entry.passing for entry in entries)
         finished = replace(session, entries=tuple(entries), whole=True)
@@ -214,13 +215,19 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistPa
 
     def chosen(session: Session, event: gr.EventData) -> Update:
         place = int(event.index)
-        entry = session.entries[place].shown
-        panel = shown(parts.takeaway, session, place)
-        return {parts.place: place, parts.card: entry.card, parts.viewer: entry.pictures, **panel}
+        return {
+            parts.place: place,
+            parts.card: session.entries[place].shown.card,
+            **viewer_panel.shown(parts.viewer, session, place),
+            **shown(parts.takeaway, session, place),
+        }
+
+    def finish(session: Session, place: int) -> Update:
+        return {**viewer_panel.offered(parts.viewer, session, place), **shown(parts.takeaway, session, place)}
 
     changed = [
         parts.upload, parts.session, parts.place, parts.progress, parts.study, parts.results, parts.again, parts.card,
-        parts.viewer, *parts.takeaway.changed,
+        *parts.viewer.changed, *parts.takeaway.changed,
     ]  # fmt: skip
     reading = {
         "outputs": changed,
@@ -237,9 +244,10 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistPa
         listed.table.click(opened, listed.state, **{**reading, "outputs": [*changed, parts.tabs]}),
     ):
         event.then(room.server, choice, parts.server, **quiet)
-        event.then(partial(shown, parts.takeaway), [parts.session, parts.place], parts.takeaway.changed, **quiet)
-    looked_at = [parts.place, parts.card, parts.viewer, *parts.takeaway.changed]
+        event.then(finish, [parts.session, parts.place], [parts.viewer.beside, *parts.takeaway.changed], **quiet)
+    looked_at = [parts.place, parts.card, *parts.viewer.changed, *parts.takeaway.changed]
     parts.results.select(chosen, parts.session, looked_at, **quiet)
+    viewer_panel.answer_events(parts.viewer, parts.session, parts.place)
     takeaway_panel.answer_events(parts.takeaway, parts.session, parts.place, room.card_of)
     choice.change(room.server, choice, parts.server, **quiet)
     page.load(room.server, choice, parts.server, **quiet)

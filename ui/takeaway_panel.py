@@ -17,8 +17,8 @@ from gradio.components import Component
 from gradio.processing_utils import save_bytes_to_cache
 
 from export import contract
-from ui.markup import sentence
 from ui.session import Session
+from ui.signs import sentence
 from ui.study import Study
 from ui.takeaway import DICOM, JSON, PDF, AnswerError, Kind, answers_in_dicom, make
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from ui.markup import FAILED, LOOKS, OUTSIDE, Look, escape, icon, sentence
+from ui.signs import FAILED, LOOKS, OUTSIDE, Look, escape, icon, sentence
 from ui.words import count, percent
 from ui.worklist import NO_FINDING, NOT_READ, OUTCOMES, Progress, Row, View, Worklist
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ui.frame import NOTICE, header
-from ui.markup import FAILED, LOOKS, OUTSIDE, escape, show, table
+from ui.markup import show, table
 from ui.reading import Failure
+from ui.signs import FAILED, LOOKS, OUTSIDE, escape
 
 
 def test_no_two_kinds_of_result_share_words_shape_or_colour() -> None:
@@ -23,7 +24,7 @@ def test_foreign_text_loses_every_character_of_markup_and_templates(text: str) -
 def test_a_failure_shows_its_sentence_and_no_picture() -> None:
     shown = show(Failure("letter.jpg", "This is a <text> file.", "unknown_format"))
     assert "This is a &lt;text&gt; file." in shown.card
-    assert "<img" not in shown.pictures
+    assert shown.view is None
 
 
 def test_one_result_needs_no_table_and_two_do() -> None:
