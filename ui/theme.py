@@ -14,6 +14,7 @@ LOGIN_CSS: Final = ASSETS / "login.css"
 VIEWER_JS: Final = ASSETS / "viewer.js"
 CHOOSER_JS: Final = ASSETS / "chooser.js"
 WORKLIST_JS: Final = ASSETS / "worklist.js"
+COPY_JS: Final = ASSETS / "copy.js"
 SAVE_JS: Final = ASSETS / "save.js"
 FAVICON: Final = ASSETS / "favicon.svg"
 
