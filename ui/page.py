@@ -19,6 +19,7 @@ from export import contract
 from serving.client import ServingError
 from ui import frame, markup, takeaway_panel, theme, viewer_panel
 from ui.cards import Cards
+from ui.code_tab import add_code
 from ui.examples import Example
 from ui.models import look
 from ui.models_tab import add_models, version_choice
@@ -47,16 +48,16 @@ class Room:
     def __init__(self, settings: PageSettings, examples: Sequence[Example] = ()) -> None:
         self.examples = examples
         self._cards = Cards(settings.card)
-        self._readers = Readers(settings)
+        self.readers = Readers(settings)
         self.models = partial(look, settings, self._cards)
 
     def server(self, choice: str) -> str:
         """Return the header's line on the model server as it is now, for a visitor with this choice of version."""
         try:
-            info = self._readers.info(choice)
+            info = self.readers.info(choice)
         except ServingError as error:
             return frame.not_ready(str(error))
-        return frame.ready(info.name, info.version, chosen=self._readers.chosen(choice) is not None)
+        return frame.ready(info.name, info.version, chosen=self.readers.chosen(choice) is not None)
 
     def listing(self, paths: Sequence[str]) -> Listing:
         """Return what is to be read of files and archives."""
@@ -76,7 +77,7 @@ class Room:
 
     def read(self, source: Source, study: str, choice: str) -> Result:
         """Return the result of one file of a study, with its whole picture, by the chosen version."""
-        return self._readers.of(choice).read_source(source, study=study)
+        return self.readers.of(choice).read_source(source, study=study)
 
     def results(self, paths: Sequence[str] | None, version: float) -> list[dict[str, object]]:
         """Return the results of the files for programs, as ``osteo predict --json`` prints them."""
@@ -123,6 +124,7 @@ def build_page(settings: PageSettings, examples: Sequence[Example] = ()) -> gr.B
         choice = version_choice(allowed=settings.choose_version)
         listed = add_worklist(parts.tabs, room.read, choice)
         add_models(parts.tabs, room.models, choice)
+        add_code(parts.tabs, settings, room.readers, choice)
         _answer_events(page, parts, room, listed, choice)
         _answer_programs(room)
     page.queue(default_concurrency_limit=READERS_AT_ONCE)
