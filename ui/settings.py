@@ -16,6 +16,7 @@ class PageSettings:
     ``server`` is the gRPC address of the model server; without ``version`` or ``label`` its stable version answers, and
     the canary for the share of the studies that the file ``route`` names (``serving.route``).
     ``rest`` is the address of the server's REST API, for the page's examples of code.
+    ``feedback`` is the folder that keeps what readers say of findings; without it they are not asked.
     With ``choose_version`` a visitor may choose another for the visit.
     ``card`` is the folder of the versions, or one card's file, for what a probability meant in the test set.
     A shared page, or one with a ``user`` or ``password``, asks for both. ``max_file_size`` is in bytes; uploaded files
@@ -46,3 +47,4 @@ class PageSettings:
     card: str | os.PathLike[str] | None = None
     choose_version: bool = False
     rest: str | None = None
+    feedback: str | os.PathLike[str] | None = None

@@ -5,6 +5,7 @@ Each snippet reads ``radiograph.jpg`` and prints the answer; a test runs each of
 
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import dataclass
 from string import Template
@@ -68,7 +69,8 @@ from urllib.request import urlopen
 with open("radiograph.jpg", "rb") as file:
     picture = base64.b64encode(file.read()).decode()
 body = {"signature_name": "$signature", "instances": [{"b64": picture}]}
-with urlopen($url, json.dumps(body).encode(), timeout=30) as response:
+url = $url
+with urlopen(url, json.dumps(body).encode(), timeout=30) as response:
     (prediction,) = json.load(response)["predictions"]
 print(prediction["finding"], round(prediction["probability"], 3))
 """)
@@ -116,7 +118,7 @@ def snippets(where: Where) -> tuple[Snippet, ...]:
     signature, key = contract.SIGNATURE_BYTES, contract.INPUT_BYTES
     url = f"{where.rest}/v1/models/{where.model}/versions/{where.version}:predict"
     page = {
-        "page": repr(where.page),
+        "page": json.dumps(where.page),
         "auth": _AUTH if where.login else "",
         "imports": _IMPORTS_LOGIN if where.login else _IMPORTS,
     }
@@ -124,7 +126,7 @@ def snippets(where: Where) -> tuple[Snippet, ...]:
         " The page asks for a password: give user and password in OSTEO_USER and OSTEO_PASSWORD." if where.login else ""
     )
     grpc = _GRPC.substitute(
-        model=repr(where.model), signature=signature, key=key, version=where.version, grpc=repr(where.grpc)
+        model=json.dumps(where.model), signature=signature, key=key, version=where.version, grpc=json.dumps(where.grpc)
     )
     return (
         Snippet(
@@ -134,7 +136,7 @@ def snippets(where: Where) -> tuple[Snippet, ...]:
         Snippet("grpc", "Python, gRPC", "Needs the package tensorflow-serving-api.", "python", grpc),
         Snippet(
             "rest", "Python, REST", "Needs nothing but Python.", "python",
-            _REST.substitute(signature=signature, url=repr(url)),
+            _REST.substitute(signature=signature, url=json.dumps(url)),
         ),
         Snippet(
             "read", "Python, this page", f"Needs the package gradio_client. Reads DICOM too.{login}", "python",
