@@ -17,10 +17,11 @@ from gradio.components import Component
 
 from export import contract
 from serving.client import ServingError
-from ui import frame, markup, takeaway_panel, theme, viewer_panel
+from ui import feedback_panel, frame, markup, takeaway_panel, theme, viewer_panel
 from ui.cards import Cards
 from ui.code_tab import add_code
 from ui.examples import Example
+from ui.feedback_panel import FeedbackPanel
 from ui.models import look
 from ui.models_tab import add_models, version_choice
 from ui.overlay import display_picture
@@ -49,6 +50,7 @@ class Room:
         self.examples = examples
         self._cards = Cards(settings.card)
         self.readers = Readers(settings)
+        self.feedback = settings.feedback
         self.models = partial(look, settings, self._cards)
 
     def server(self, choice: str) -> str:
@@ -106,6 +108,7 @@ class Parts:
     session: gr.State
     place: gr.State
     takeaway: Panel
+    feedback: FeedbackPanel
 
 
 Update = dict[Component, object]
@@ -146,6 +149,7 @@ def _layout(room: Room) -> Parts:
             card = plain("", elem_id="card")
             again = gr.Button("Try again", visible=False, elem_id="again")
             takeaway = takeaway_panel.lay_out()
+            feedback = feedback_panel.lay_out(room.feedback)
             results = plain("", js_on_load=chooser, elem_id="results")
             examples = plain(frame.examples(room.examples), js_on_load=chooser, elem_id="examples")
         with gr.Column(scale=1, min_width=320, elem_classes="lightbox"):
@@ -164,6 +168,7 @@ def _layout(room: Room) -> Parts:
         gr.State(Session(), time_to_live=3600),
         gr.State(0),
         takeaway,
+        feedback,
     )
 
 
@@ -175,7 +180,12 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistPa
         for done, (place, origin) in enumerate(zip(places, origins, strict=True)):
             name = origin.file if isinstance(origin, Failure) else origin.name
             # The finding of a study that is being read may still rise, so none is shown before the last view.
-            yield {parts.progress: frame.progress(done, len(origins), name), parts.study: "", **hidden(parts.takeaway)}
+            yield {
+                parts.progress: frame.progress(done, len(origins), name),
+                parts.study: "",
+                **hidden(parts.takeaway),
+                **feedback_panel.hidden(parts.feedback),
+            }
             entry = room.entry(origin, session.study, choice)
             entries[place : place + 1] = [entry]
             update: Update = {
@@ -222,14 +232,20 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistPa
             parts.card: session.entries[place].shown.card,
             **viewer_panel.shown(parts.viewer, session, place),
             **shown(parts.takeaway, session, place),
+            **feedback_panel.shown(parts.feedback, session, place),
         }
 
     def finish(session: Session, place: int) -> Update:
-        return {**viewer_panel.offered(parts.viewer, session, place), **shown(parts.takeaway, session, place)}
+        return {
+            **viewer_panel.offered(parts.viewer, session, place),
+            **shown(parts.takeaway, session, place),
+            **feedback_panel.shown(parts.feedback, session, place),
+        }
 
+    said = [*parts.takeaway.changed, *parts.feedback.changed]
     changed = [
         parts.upload, parts.session, parts.place, parts.progress, parts.study, parts.results, parts.again, parts.card,
-        *parts.viewer.changed, *parts.takeaway.changed,
+        *parts.viewer.changed, *said,
     ]  # fmt: skip
     reading = {
         "outputs": changed,
@@ -246,10 +262,11 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistPa
         listed.table.click(opened, listed.state, **{**reading, "outputs": [*changed, parts.tabs]}),
     ):
         event.then(room.server, choice, parts.server, **quiet)
-        event.then(finish, [parts.session, parts.place], [parts.viewer.beside, *parts.takeaway.changed], **quiet)
-    looked_at = [parts.place, parts.card, *parts.viewer.changed, *parts.takeaway.changed]
+        event.then(finish, [parts.session, parts.place], [parts.viewer.beside, *said], **quiet)
+    looked_at = [parts.place, parts.card, *parts.viewer.changed, *said]
     parts.results.select(chosen, parts.session, looked_at, **quiet)
     viewer_panel.answer_events(parts.viewer, parts.session, parts.place)
+    feedback_panel.answer_events(parts.feedback, parts.session, parts.place)
     takeaway_panel.answer_events(parts.takeaway, parts.session, parts.place, room.card_of)
     choice.change(room.server, choice, parts.server, **quiet)
     page.load(room.server, choice, parts.server, **quiet)
