@@ -18,6 +18,7 @@ import typer
 from export.commands import MODELS, evaluate, export, versions_app
 from serving.commands import bench_app, rollout_app
 from training.commands import crossval, data_app, train
+from ui.commands import FEEDBACK, feedback
 
 if TYPE_CHECKING:
     from serving.client import FractureClient
@@ -35,6 +36,7 @@ app.command()(train)
 app.command()(crossval)
 app.command()(export)
 app.command()(evaluate)
+app.command()(feedback)
 app.add_typer(data_app, name="data")
 app.add_typer(versions_app, name="versions")
 app.add_typer(rollout_app, name="rollout")
@@ -53,6 +55,9 @@ TrustedProxies = Annotated[
     typer.Option(
         envvar="OSTEO_TRUSTED_PROXIES", help="Addresses or networks, by commas, whose X-Forwarded-For is believed."
     ),
+]
+ChooseVersion = Annotated[
+    bool, typer.Option("--choose-version", help="Let a visitor choose which version reads for them.")
 ]
 ShareServer = Annotated[str | None, typer.Option(help="Tunnel server of your own for the link, host:port.")]
 ShareProtocol = Annotated[str | None, typer.Option("--share-server-protocol", help="Of its links: http or https.")]
@@ -102,6 +107,9 @@ def ui(
     card: Annotated[
         str | None, typer.Option(help="Folder of the versions, or a model card: what a probability meant in tests.")
     ] = None,
+    rest: Annotated[str | None, typer.Option(help="REST address of the server, for the page's examples.")] = None,
+    keep_feedback: Annotated[Path | None, typer.Option("--feedback", help="Folder for readers' feedback.")] = None,
+    choose_version: ChooseVersion = False,
 ) -> None:
     """Open the page on a model server that runs already.
 
@@ -128,6 +136,9 @@ def ui(
             share_certificate,
             route=route,
             card=card,
+            rest=rest,
+            feedback=keep_feedback,
+            choose_version=choose_version,
         )
     )
 
@@ -139,6 +150,8 @@ def up(
     rest_port: Annotated[int, typer.Option(help="REST port of the model server.")] = 8501,
     base: Annotated[Path, typer.Option(help="Folder of the versions to serve.")] = MODELS,
     config: Annotated[Path | None, typer.Option(help="Config file for `osteo rollout`; made if not there.")] = None,
+    keep_feedback: Annotated[Path, typer.Option("--feedback", help="Folder for readers' feedback.")] = FEEDBACK,
+    choose_version: ChooseVersion = False,
     share: Share = False,
     no_auth: NoAuth = False,
     user: User = None,
@@ -170,6 +183,9 @@ def up(
         share_server_certificate=share_certificate,
         route=Path(f"{config}.rollout", ROUTE) if config else None,
         card=base,
+        rest=f"127.0.0.1:{rest_port}",
+        feedback=keep_feedback,
+        choose_version=choose_version,
     )
     tell = partial(typer.echo, err=True)
     starting = starting_server(base, grpc_port=grpc_port, rest_port=rest_port, config=config)
