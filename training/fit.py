@@ -20,15 +20,18 @@ from training import checkpoint
 from training.checkpoint import Checkpoint
 from training.datasets import PreparedCases
 from training.feed import Feed
-from training.model import build_model, freeze
+from training.model import FEATURES, build_model, freeze
 from training.progress import RunProgress
 from training.recipe import Recipe, RecipeError, Stage, recipe_from_dict
+from training.renew import renew
 from training.schedule import learning_rate, plateau_reduction, should_stop
 from training.step import Strategy, every_gpu, make_optimizer, make_statistics_step, make_step
-from training.validate import Epoch, outputs, validation_figures
+from training.validate import Epoch, outputs, still_features, validation_figures
 from training.weights import load_weights, save_weights
 
 _STATISTICS_BATCHES: Final = 60
+_STILL: Final = 0.75
+"""Share of pooled features that may be the same for every picture before a run says that something is wrong."""
 CHECKPOINT: Final = "checkpoint.npz"
 WEIGHTS: Final = "best.npz"
 
@@ -65,6 +68,8 @@ def fit(
         console.print(f"Sharing each batch of {recipe.batch} between {strategy.num_replicas_in_sync} devices.")
     with strategy.scope():
         network = _first_network(recipe) if saved is None else build_model(replace(recipe.model, weights="none"))
+        if saved is None and recipe.renew_from_block is not None:
+            renew(network, recipe, Feed(train, recipe), strategy)
     state = _State(recipe, network, train, val, run, console, on_epoch, checkpoint_seconds, strategy)
     if saved is not None:
         state.restore(saved)
@@ -170,7 +175,8 @@ class _State:
         raw = [variable.numpy() for variable in self.network.weights]
         _assign(self.network.weights, [variable.numpy() for variable in self.average])
         self._refresh_statistics(epoch + 1)
-        figures = validation_figures(outputs(self.network, self.val.images), self.val)
+        said = outputs(self.network, self.val.images)
+        figures = validation_figures(said, self.val) | {"val_still_features": still_features(said[FEATURES])}
         entry: Epoch = {
             "epoch": epoch + 1,
             "stage": self.stage + 1,
@@ -188,6 +194,12 @@ class _State:
             save_weights(self.network, self.recipe, self.run / WEIGHTS)
         _assign(self.network.weights, raw)
         self.console.print("  ".join(f"{key} {value:.4g}" for key, value in entry.items()), soft_wrap=True)
+        if figures["val_still_features"] > _STILL:
+            self.console.print(
+                f"{figures['val_still_features']:.0%} of the features are the same for all validation pictures: "
+                "this part of the network is dead. Begin again with a lower learning_rate.",
+                soft_wrap=True,
+            )
         if self.on_epoch is not None:
             self.on_epoch(list(self.history))
 

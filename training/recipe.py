@@ -62,6 +62,7 @@ class Recipe:
     """One way of training, read from ``training/recipes/*.toml``; the defaults are the shipped model's.
 
     ``start`` is a weights file of an earlier run of the same network, at any input size; "" starts from ImageNet.
+    With ``renew_from_block`` the backbone's blocks from that one on begin from ImageNet even so (``training.renew``).
     A stage ends early when the validation loss has not fallen for ``patience`` epochs (0: never). ``ema`` is the
     momentum of the averaged weights, which are the ones that are validated and kept; 0 keeps the last step's.
     """
@@ -73,6 +74,7 @@ class Recipe:
     ema: float = 0.998
     patience: int = 0
     start: str = ""
+    renew_from_block: int | None = None
     class_weight: Literal["none", "balanced"] = "none"
     model: ModelConfig = field(default_factory=ModelConfig)
     augmentation: Augmentation = field(default_factory=Augmentation)

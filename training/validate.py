@@ -77,6 +77,11 @@ def validation_figures(said: Mapping[str, NDArray[np.float32]], val: PreparedCas
     return {"val_loss": loss, "val_accuracy": accuracy, **figures, "val_score": score}
 
 
+def still_features(features: NDArray[np.float32]) -> float:
+    """Return the share of ``features`` float32 [N,F] that are the same for every picture: dead ends of the network."""
+    return float(np.mean(np.ptp(features, axis=0) <= 1e-3 * np.abs(features).max(axis=0)))
+
+
 def _maximum_hits(cells: NDArray[np.float32], mask: NDArray[np.uint8]) -> bool:
     row, column = np.unravel_index(int(np.argmax(cells)), cells.shape)
     ratio = mask.shape[0] // cells.shape[0]
