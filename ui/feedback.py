@@ -77,10 +77,10 @@ class Feedback:
         return found
 
 
-def of_reading(reading: Reading, *, agrees: bool, note: str) -> Feedback:
-    """Return an opinion on what the page shows; the same reading has the same id as long as the page runs."""
+def of_reading(reading: Reading, visit: str, *, agrees: bool, note: str) -> Feedback:
+    """Return an opinion on what the page shows; within a ``visit`` the same reading has the same id."""
     source = reading.source
-    key = f"{source.path}|{source.place}|{source.frame}|{reading.prediction.version}"
+    key = f"{visit}|{source.path}|{source.place}|{source.frame}|{reading.prediction.version}"
     return _feedback(reading.to_dict(), key, agrees=agrees, note=note, via=PAGE)
 
 

@@ -74,11 +74,11 @@ def shown(panel: FeedbackPanel, session: Session, place: int) -> Update:
 def answer_events(panel: FeedbackPanel, session: gr.State, place: gr.State) -> None:
     """Let the buttons keep an opinion on the view at ``place``; programs give theirs by ``/feedback``."""
 
-    def given(held: Session, at: int, note: str, consent: bool, *, agrees: bool) -> str:
+    def given(agrees: bool, held: Session, at: int, note: str, consent: bool, visit: str | None) -> str:
         reading = _reading(held, at)
         if reading is None or panel.folder is None:
             return _status(GONE)
-        opinion = of_reading(reading, agrees=agrees, note=note)
+        opinion = of_reading(reading, visit or "", agrees=agrees, note=note)
         try:
             keep(panel.folder, opinion, png(display_picture(reading.radiograph)) if consent else None)
         except FeedbackError as error:
@@ -86,11 +86,15 @@ def answer_events(panel: FeedbackPanel, session: gr.State, place: gr.State) -> N
         what = "with the picture" if consent else "without the picture"
         return _status(KEPT.format(opinion="That you agree" if agrees else "That you disagree", what=what))
 
+    def agreed(held: Session, at: int, note: str, consent: bool, request: gr.Request) -> str:
+        return given(True, held, at, note, consent, request.session_hash)
+
+    def disagreed(held: Session, at: int, note: str, consent: bool, request: gr.Request) -> str:
+        return given(False, held, at, note, consent, request.session_hash)
+
     inputs = [session, place, panel.note, panel.consent]
-    for button, agrees in ((panel.agree, True), (panel.disagree, False)):
-        button.click(
-            partial(given, agrees=agrees), inputs, panel.said, show_progress="hidden", api_visibility="private"
-        )
+    for button, answer in ((panel.agree, agreed), (panel.disagree, disagreed)):
+        button.click(answer, inputs, panel.said, show_progress="hidden", api_visibility="private")
     _answer_programs(panel.folder)
 
 
