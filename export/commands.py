@@ -19,7 +19,9 @@ versions_app = typer.Typer(
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a training run, or a weights file (.npz).")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="Folder of a training run, or a weights file (.npz); of several, their mean.")
+    ],
     data: Data,
     base: Annotated[Path, typer.Option(help="Folder of the versions.")] = MODELS,
     version: Annotated[int | None, typer.Option(help="Version number; default: the next.")] = None,
@@ -36,7 +38,7 @@ def export(
     from export.release import Report, release_weights
     from training.report import json_line, table
 
-    weights = run / "best.npz" if run.is_dir() else run
+    weights = [run / "best.npz" if run.is_dir() else run for run in runs]
     folder, evaluations = release_weights(
         weights, data, base, version=version, report=Report(data, outside, folds) if report else Report(folds=folds)
     )

@@ -87,6 +87,14 @@ class CalibrationBin:
 
 
 @dataclass(frozen=True)
+class Companion:
+    """A further network of a version that serves the mean of several: the file of its weights, and its recipe."""
+
+    weights_sha256: str
+    recipe: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """What a version says of itself; written to ``assets.extra/model_card.json``.
 
@@ -95,7 +103,8 @@ class ModelCard:
     ``Metric``; ``region_rule`` is how regions are cut from the heat map (``radiograph.regions.RegionRule``);
     ``recipe`` names the preprocessing and training configuration; ``git`` is the commit of the code that exported it;
     ``calibration`` counts test radiographs by their probability (empty on older cards); ``mirrored`` says that each
-    picture is read together with its mirror image.
+    picture is read together with its mirror image; ``companions`` are the networks beside that of ``recipe`` and
+    ``weights_sha256`` where the mean of several is served.
     """
 
     name: str
@@ -119,6 +128,7 @@ class ModelCard:
     region_rule: dict[str, Any] = field(default_factory=dict)
     calibration: tuple[CalibrationBin, ...] = ()
     mirrored: bool = False
+    companions: tuple[Companion, ...] = ()
 
     def to_json(self) -> str:
         """Return the card as indented JSON text that ``from_json`` reads back to an equal card."""
@@ -141,6 +151,7 @@ class ModelCard:
                 CalibrationBin(entry["low"], entry["high"], Metric(**entry["fractured"]))
                 for entry in raw.get("calibration", ())
             )
+            raw["companions"] = tuple(Companion(**entry) for entry in raw.get("companions", ()))
             return cls(**raw)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CardError(f"This is not a model card of this program: {error}.") from error

@@ -28,6 +28,7 @@ from radiograph.regions import RegionRule
 from training.calibration import calibrated, fit_temperature
 from training.crossval import read_cross_validation
 from training.datasets import PreparedCases, load, manifest_sha256
+from training.ensemble import mean_of
 from training.localisation import choose_rule
 from training.metrics import Metric, choose_thresholds
 from training.model import FEATURES, LOGIT, MAP, build_model
@@ -91,39 +92,57 @@ class Report:
     folds: Path | None = None
 
 
-def release_weights(
-    weights: Path, folders: Sequence[Path], base: Path, *, version: int | None = None, report: Report | None = None
-) -> tuple[Path, list[Evaluation]]:
-    """Publish the weights of a training run; calibrate on the val split of the data, then measure what is to report.
+@dataclass(frozen=True)
+class Member:
+    """One of the networks whose mean a version serves: its recipe, and the SHA-256 of the file of its weights."""
 
-    Of the report's folders those without a test split are left out. Raises ``ReleaseError``, ``WeightsError``,
-    ``DataError`` or ``VersionError``.
+    recipe: Recipe
+    weights_sha256: str
+
+
+def release_weights(
+    weights: Sequence[Path],
+    folders: Sequence[Path],
+    base: Path,
+    *,
+    version: int | None = None,
+    report: Report | None = None,
+) -> tuple[Path, list[Evaluation]]:
+    """Publish the weights of training runs, read together as their mean (``training.ensemble``) where several.
+
+    Calibrates on the val split of the data, then measures what is to report; of the report's folders those without a
+    test split are left out. Raises ``ReleaseError``, ``WeightsError``, ``DataError`` or ``VersionError``.
     """
-    if not weights.is_file():
-        raise ReleaseError(f"{weights} is not there: no epoch of that run has ended yet, or it is another folder.")
-    recipe = recipe_of(weights)
-    splits = load_splits(folders, recipe)
-    network = build_model(replace(recipe.model, weights="none"))
-    load_weights(network, weights)
+    members, networks = [], []
+    for file in weights:
+        if not file.is_file():
+            raise ReleaseError(f"{file} is not there: no epoch of that run has ended yet, or it is another folder.")
+        recipe = recipe_of(file)
+        network = build_model(replace(recipe.model, weights="none"))
+        load_weights(network, file)
+        networks.append(network)
+        members.append(Member(recipe, hashlib.sha256(file.read_bytes()).hexdigest()))
+    try:
+        together = mean_of(networks)
+    except ValueError as error:
+        raise ReleaseError(f"These weights cannot be served as one model: {error}") from error
     asked = report or Report()
     tested = tuple(folder for folder in asked.folders if any(case.split == "test" for case in load(folder)))
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    asked = replace(asked, folders=tested)
-    return release(network, recipe, splits, base, report=asked, version=version, weights_sha256=digest)
+    splits = load_splits(folders, members[0].recipe)
+    return release(together, members, splits, base, report=replace(asked, folders=tested), version=version)
 
 
 def release(
     network: keras.Model,
-    recipe: Recipe,
+    members: Sequence[Member],
     splits: Splits,
     base: Path,
     *,
     report: Report,
     version: int | None = None,
     half_constants: bool = True,
-    weights_sha256: str = "",
 ) -> tuple[Path, list[Evaluation]]:
-    """Publish ``network`` under ``base`` and return its folder and its evaluations on the report's folders.
+    """Publish ``network``, the mean of ``members``, under ``base``; return its folder and the report's evaluations.
 
     Raises ``ReleaseError`` or ``VersionError``; nothing half-written stays behind.
     """
@@ -133,7 +152,7 @@ def release(
 
     def build(folder: Path) -> None:
         write_saved_model(network, answering, folder, half_constants=half_constants)
-        card = _card(recipe, splits, answering, rule, half_constants, weights_sha256)
+        card = _card(members, splits, answering, rule, half_constants)
         card = replace(card, metrics=_for_card(folds))
         _write_card(card, folder)
         if report.folders:
@@ -166,22 +185,22 @@ def _write_card(card: contract.ModelCard, folder: Path) -> None:
 
 
 def _card(
-    recipe: Recipe,
+    members: Sequence[Member],
     splits: Splits,
     answering: Answering,
     rule: RegionRule,
     half_constants: bool,
-    weights_sha256: str,
 ) -> contract.ModelCard:
     sources = []
     for name in dict.fromkeys(case.source for case in splits.train.cases):
         cases = [case for case in splits.train.cases if case.source == name]
         licence, citation = LICENCES.get(name, ("not stated", ""))
         sources.append(contract.DataSource(name, licence, len(cases), manifest_sha256(cases), citation))
-    size = recipe.model.input_size
+    first, *others = members
+    size = first.recipe.model.input_size
     return contract.ModelCard(
         name=contract.MODEL_NAME,
-        backbone=recipe.model.backbone,
+        backbone=first.recipe.model.backbone,
         input_size=size,
         heatmap_size=size // 8,
         preprocessing=PREPROCESSING,
@@ -194,11 +213,12 @@ def _card(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         sources=tuple(sources),
         metrics={},
-        recipe=recipe.as_dict(),
+        recipe=first.recipe.as_dict(),
         intended_use=INTENDED_USE,
         limits=LIMITS,
         split=f"train {len(splits.train.cases)}, val {len(splits.val.cases)}; groups never cross a split",
-        weights_sha256=weights_sha256,
+        weights_sha256=first.weights_sha256,
+        companions=tuple(contract.Companion(other.weights_sha256, other.recipe.as_dict()) for other in others),
         region_rule=asdict(rule),
     )
 

@@ -103,7 +103,7 @@ def site(project_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     shutil.copytree(write_dataset(folder / "drawn", 40, seed=5).by_manifest, data)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        release_weights(weights(folder), [data], folder / "models" / "fracture", report=None)
+        release_weights([weights(folder)], [data], folder / "models" / "fracture", report=None)
     Image.fromarray(phantom(seed=1, fractured=True).pixels).save(folder / "radiograph.jpg")
     config = folder / CONFIG
     config.parent.mkdir(parents=True)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from export import contract
 from export.golden import GOLDEN
-from export.release import Report, release_weights
+from export.measure import load_version
+from export.release import ReleaseError, Report, release_weights
 from export.versions import versions
 from radiograph.phantom_dataset import write_dataset
 from training.crossval import RESULT
 from training.metrics import Metric
-from training.model import ModelConfig
+from training.model import ModelConfig, build_model
 from training.recipe import Recipe, Stage
 from training.run import load_splits, train
+from training.weights import save_weights
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +50,51 @@ def released(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folds.write_text(json.dumps({"source": "small", "count": 5, "metrics": metrics}))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(work)
-        folder, evaluations = release_weights(weights, [data], work / "versions", report=Report([data], outside, folds))
+        folder, evaluations = release_weights(
+            [weights], [data], work / "versions", report=Report([data], outside, folds)
+        )
     assert [evaluation.split for evaluation in evaluations] == ["test"]
     return folder
+
+
+@pytest.fixture(scope="module")
+def pair(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A version that serves the mean of two networks, and the digests of their weights."""
+    work = tmp_path_factory.mktemp("pair")
+    files = []
+    for name in ("one", "two"):
+        recipe = Recipe(name=name, model=ModelConfig(weights="none", input_size=64, width=16, dense=(8,)))
+        files.append(work / f"{name}.npz")
+        save_weights(build_model(recipe.model), recipe, files[-1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(work)
+        folder, _ = release_weights(files, [data], work / "versions")
+    return folder, [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+
+
+def test_a_version_of_two_networks_names_both(pair: tuple[Path, list[str]]) -> None:
+    folder, digests = pair
+    card = contract.read_card(folder)
+    assert [card.weights_sha256, *(other.weights_sha256 for other in card.companions)] == digests
+    assert [card.recipe["name"], *(other.recipe["name"] for other in card.companions)] == ["one", "two"]
+
+
+def test_a_version_of_two_networks_answers(pair: tuple[Path, list[str]]) -> None:
+    folder, _ = pair
+    card = contract.read_card(folder)
+    answers = load_version(folder, card.temperature, card.bias)(np.zeros((2, 64, 64, 1), np.uint8))
+    assert answers.probability.shape == (2,)
+    assert np.isfinite(answers.novelty).all()
+
+
+def test_weights_of_two_input_sizes_are_refused(data: Path, tmp_path: Path) -> None:
+    files = []
+    for size in (64, 96):
+        recipe = Recipe(name=str(size), model=ModelConfig(weights="none", input_size=size, width=16, dense=(8,)))
+        files.append(tmp_path / f"{size}.npz")
+        save_weights(build_model(recipe.model), recipe, files[-1])
+    with pytest.raises(ReleaseError, match="cannot be served as one model"):
+        release_weights(files, [data], tmp_path / "versions")
 
 
 def test_the_version_is_published_under_the_first_number(released: Path) -> None:
