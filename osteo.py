@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 import typer
 
 from export.commands import MODELS, evaluate, export, versions_app
-from serving.commands import bench_app, rollout_app
+from serving.bench.commands import bench_app
+from serving.commands import rollout_app
 from training.commands import crossval, data_app, train
 from ui.commands import FEEDBACK, feedback
 

@@ -27,8 +27,6 @@ rollout_app = typer.Typer(
     no_args_is_help=True,
 )
 
-bench_app = typer.Typer(help="Measure the system; each ends with one line of JSON.", no_args_is_help=True)
-
 Number = Annotated[int, typer.Argument(help="Version number.")]
 Server = Annotated[str, typer.Option(help="gRPC address of the model server, host:port.", envvar="OSTEO_SERVER")]
 Config = Annotated[str, typer.Option(help="The config file that the server reads.", envvar="OSTEO_CONFIG")]
@@ -259,18 +257,3 @@ def retire(
     from serving.rollout import retire as run
 
     typer.echo(run(_rollout(server, config, model, base, by, why, seconds), version))
-
-
-@bench_app.command("rollout")
-def bench_rollout(
-    seconds: Annotated[float, typer.Option(help="How long the clients ask before the first move.", min=1)] = 20.0,
-    grpc_clients: Annotated[int, typer.Option(help="gRPC clients.", min=1)] = 16,
-    rest_clients: Annotated[int, typer.Option(help="REST clients.", min=0)] = 4,
-) -> None:
-    """Roll tiny versions out and back under load, then print one line of JSON: 0 failed requests are the aim.
-
-    Example: osteo bench rollout --seconds 20
-    """
-    from serving.bench_rollout import run
-
-    typer.echo(json.dumps(run(seconds, grpc_clients, rest_clients, typer.echo)))

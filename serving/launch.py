@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -50,14 +50,18 @@ def embedded_server(
     rest_port: int = 0,
     model: str = contract.MODEL_NAME,
     config: Path | None = None,
+    flags: Sequence[str] = (),
 ) -> Iterator[RunningServer]:
     """Run the embedded server on ``base_path`` and yield it once a version is available; stop it on the way out.
 
     Port 0 takes a free one. With a ``config`` file that is what is served, and `osteo rollout` can change it; where the
-    file is not there yet, it is made with the newest version. Raises ``LaunchError`` where a port is taken, no version
-    is there, or the server ends.
+    file is not there yet, it is made with the newest version; ``flags`` are passed on to the server. Raises
+    ``LaunchError`` where a port is taken, no version is there, or the server ends.
     """
-    with starting_server(base_path, grpc_port=grpc_port, rest_port=rest_port, model=model, config=config) as ready:
+    starting = starting_server(
+        base_path, grpc_port=grpc_port, rest_port=rest_port, model=model, config=config, flags=flags
+    )
+    with starting as ready:
         yield ready()
 
 
@@ -70,6 +74,7 @@ def starting_server(
     model: str = contract.MODEL_NAME,
     seconds: float = 120.0,
     config: Path | None = None,
+    flags: Sequence[str] = (),
 ) -> Iterator[Callable[[], RunningServer]]:
     """Like ``embedded_server``, but yield at once a function that waits: other work can go on while it loads."""
     ports = _ports(grpc_port, rest_port)
@@ -79,7 +84,7 @@ def starting_server(
         first_config(Rollout("", str(config.absolute()), model, "", base=str(base_path.resolve())))
     models = _by_config(config.resolve()) if config is not None else _by_base(model, base_path.resolve())
     with tempfile.TemporaryFile() as log:
-        process = _start(models, ports, log)
+        process = _start([*models, *flags], ports, log)
         try:
             yield lambda: RunningServer(process, *ports, _wait(process, ports[0], model, seconds, log))
         finally:
@@ -111,14 +116,14 @@ def _by_config(config: Path) -> list[str]:
     ]
 
 
-def _start(models: list[str], ports: tuple[int, int], log: IO[bytes]) -> subprocess.Popen[bytes]:
+def _start(flags: list[str], ports: tuple[int, int], log: IO[bytes]) -> subprocess.Popen[bytes]:
     command = [
         sys.executable,
         "-m",
         "serving.embedded",
         f"--port={ports[0]}",
         f"--rest_api_port={ports[1]}",
-        *models,
+        *flags,
     ]
     # a session of its own: Ctrl-C reaches this process alone, which then stops the server in order
     return subprocess.Popen(

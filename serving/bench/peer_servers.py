@@ -1,0 +1,198 @@
+"""Other ways to serve the same SavedModel, each a process of its own on one port.
+
+    python -m serving.bench.peer_servers fastapi VERSION_FOLDER PORT
+
+Every one takes prepared pixels as the plain body of a POST to /predict, uint8 [S,S,1], which is the fastest they can
+be asked, and answers JSON with all outputs, the heat map as float32 bytes in base64. `seeds` also takes a whole file at
+/file. Where there is batching, it is set as in ``serving/batching.config``. BentoML stands in ``peer_bentoml``.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export import contract
+
+MAX_BATCH: Final = 16
+WAIT_SECONDS: Final = 0.002
+"""How many pictures are joined at most, and how long they wait for company: as ``serving/batching.config`` says."""
+HOST: Final = "127.0.0.1"
+Outputs = Mapping[str, NDArray[Any]]
+
+
+def load(version: Path) -> Callable[[NDArray[np.uint8]], Outputs]:
+    """Load the SavedModel as TensorFlow's guide does; return its function of pictures, uint8 [N,S,S,1]."""
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(version))
+
+    def run(images: NDArray[np.uint8]) -> Outputs:
+        # looked up each time, for a signature does not keep its model alive
+        outputs = loaded.signatures[contract.SIGNATURE_IMAGE](**{contract.INPUT_IMAGE: tf.constant(images)})
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    return run
+
+
+def side_of(version: Path) -> int:
+    """Return the side in px of the pictures that the version takes."""
+    from tensorflow.python.saved_model.loader_impl import parse_saved_model
+
+    signature = parse_saved_model(str(version)).meta_graphs[0].signature_def[contract.SIGNATURE_IMAGE]
+    return int(signature.inputs[contract.INPUT_IMAGE].tensor_shape.dim[1].size)
+
+
+def told(outputs: Outputs, row: int) -> dict[str, Any]:
+    """Return one picture's outputs as JSON can hold them."""
+    heatmap = np.ascontiguousarray(outputs[contract.HEATMAP][row], np.float32)
+    return {
+        contract.PROBABILITY: float(outputs[contract.PROBABILITY][row]),
+        contract.FINDING: bytes(outputs[contract.FINDING][row]).decode(),
+        contract.THRESHOLDS: outputs[contract.THRESHOLDS][row].tolist(),
+        contract.NOVELTY: float(outputs[contract.NOVELTY][row]),
+        contract.HEATMAP: base64.b64encode(heatmap.tobytes()).decode("ascii"),
+    }
+
+
+def all_told(outputs: Outputs) -> list[dict[str, Any]]:
+    """Return every picture's outputs as JSON can hold them."""
+    return [told(outputs, row) for row in range(len(outputs[contract.PROBABILITY]))]
+
+
+def pixels(body: bytes, side: int) -> NDArray[np.uint8]:
+    """Return the picture in a request's body, uint8 [side,side,1]."""
+    return np.frombuffer(body, np.uint8).reshape(side, side, 1)
+
+
+def fastapi(version: Path, port: int) -> None:
+    """FastAPI and uvicorn: each request is a run of its own, in a thread of Starlette's pool."""
+    from fastapi import FastAPI, Request
+    from starlette.concurrency import run_in_threadpool
+
+    run, side, app = load(version), side_of(version), FastAPI()
+
+    async def predict(request: Any) -> dict[str, Any]:
+        image = pixels(await request.body(), side)
+        return await run_in_threadpool(lambda: told(run(image[None]), 0))
+
+    predict.__annotations__["request"] = Request
+    app.post("/predict")(predict)
+    _uvicorn(app, port)
+
+
+def seeds(version: Path, port: int) -> None:
+    """The seeds' way: `model.predict` of Keras inside the page's process, one study at a time as Gradio does it.
+
+    Gradio's own upload and queue are left out, in its favour.
+    """
+    import keras
+    from fastapi import FastAPI, Request
+    from PIL import Image
+    from starlette.concurrency import run_in_threadpool
+
+    side, app, one_at_a_time = side_of(version), FastAPI(), threading.Lock()
+    served = keras.layers.TFSMLayer(str(version), call_endpoint=contract.SIGNATURE_IMAGE)
+    given = keras.Input((side, side, 1), dtype="uint8", name=contract.INPUT_IMAGE)
+    model = keras.Model(given, served(given))
+
+    def run(image: NDArray[np.uint8]) -> dict[str, Any]:
+        with one_at_a_time:
+            return told(model.predict(image[None], verbose=0), 0)
+
+    def run_file(content: bytes) -> dict[str, Any]:
+        picture = Image.open(io.BytesIO(content)).convert("L").resize((side, side))
+        return run(np.asarray(picture, np.float64)[..., None].round().astype(np.uint8))
+
+    async def predict(request: Any) -> dict[str, Any]:
+        return await run_in_threadpool(run, pixels(await request.body(), side))
+
+    async def predict_file(request: Any) -> dict[str, Any]:
+        return await run_in_threadpool(run_file, await request.body())
+
+    for path, handler in (("/predict", predict), ("/file", predict_file)):
+        handler.__annotations__["request"] = Request
+        app.post(path)(handler)
+    _uvicorn(app, port)
+
+
+def litserve(version: Path, port: int) -> None:
+    """LitServe with its batching."""
+    import litserve as ls
+    from fastapi import Body
+
+    class Api(ls.LitAPI):  # type: ignore[misc]
+        """The steps of LitServe."""
+
+        def setup(self, device: str) -> None:  # noqa: ARG002
+            self.run, self.side = load(version), side_of(version)
+
+        def decode_request(self, request: Any) -> NDArray[np.uint8]:
+            return pixels(request, self.side)
+
+        def batch(self, inputs: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+            return np.stack(inputs)
+
+        def predict(self, images: NDArray[np.uint8]) -> list[dict[str, Any]]:
+            return all_told(self.run(images))
+
+        def unbatch(self, output: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            return output
+
+        def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
+            return output
+
+    Api.decode_request.__annotations__["request"] = Annotated[bytes, Body(media_type="application/octet-stream")]
+    api = Api(max_batch_size=MAX_BATCH, batch_timeout=WAIT_SECONDS, api_path="/predict")
+    ls.LitServer(api, accelerator="cpu", timeout=False).run(host=HOST, port=port, generate_client_file=False)
+
+
+def ray(version: Path, port: int) -> None:
+    """Ray Serve with its batching, one replica, without a dashboard."""
+    import ray
+    from ray import serve
+
+    class Replica:
+        """The deployment."""
+
+        def __init__(self) -> None:
+            self.run, self.side = load(version), side_of(version)
+
+        @serve.batch(max_batch_size=MAX_BATCH, batch_wait_timeout_s=WAIT_SECONDS)  # type: ignore[untyped-decorator]
+        async def predict(self, images: list[NDArray[np.uint8]]) -> list[dict[str, Any]]:
+            return all_told(self.run(np.stack(images)))
+
+        async def __call__(self, request: Any) -> dict[str, Any]:
+            answer: dict[str, Any] = await self.predict(pixels(await request.body(), self.side))
+            return answer
+
+    ray.init(include_dashboard=False, log_to_driver=False)
+    serve.start(http_options={"host": HOST, "port": port})
+    deployment = serve.deployment(Replica, max_ongoing_requests=8 * MAX_BATCH)
+    serve.run(deployment.bind(), route_prefix="/predict", blocking=True)
+
+
+def _uvicorn(app: Any, port: int) -> None:
+    import uvicorn
+
+    uvicorn.run(app, host=HOST, port=port, log_level="warning")
+
+
+SERVERS: Final[Mapping[str, Callable[[Path, int], None]]] = {
+    "fastapi": fastapi,
+    "seeds": seeds,
+    "litserve": litserve,
+    "ray": ray,
+}
+
+if __name__ == "__main__":
+    name, folder, listening = sys.argv[1:]
+    SERVERS[name](Path(folder), int(listening))

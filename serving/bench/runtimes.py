@@ -1,0 +1,113 @@
+"""Ways to run one network in this process: Keras, SavedModels, and the runtimes of others where they are installed.
+
+Each gives a function of a batch uint8 [N,S,S,1] to the probabilities float32 [N], all outputs computed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export import contract
+from serving.bench import raw
+from serving.bench.networks import Network, exported
+from serving.bench.summary import say
+from training.model import LOGIT
+
+Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+PREDICT: Final = "Keras predict"
+PLAIN: Final = "Keras SavedModel"
+EXPORTED: Final = "osteo export"
+ONNX: Final = "ONNX Runtime"
+OPENVINO: Final[Mapping[str, str]] = {"OpenVINO float32": "f32", "OpenVINO bfloat16": "bf16"}
+NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
+    ONNX: ("onnxruntime", "tf2onnx"),
+    **dict.fromkeys(OPENVINO, ("openvino",)),
+}
+"""What has to be installed for a runtime that is no part of this project."""
+
+
+def ways(network: Network, scratch: Path) -> Iterator[tuple[str, Run]]:
+    """Yield every way that is installed, by name; what is not is said. Models are written into ``scratch``."""
+    yield PREDICT, _predict(network)
+    plain = scratch / "plain"
+    network.keras.export(str(plain), verbose=False)
+    yield PLAIN, _saved_model(plain)
+    yield EXPORTED, _exported(exported(network, scratch / "exported"))
+    if installed(ONNX):
+        yield ONNX, _onnx(network, scratch / "network.onnx")
+    for name, precision in OPENVINO.items():
+        if installed(name):
+            yield name, _openvino(plain, precision)
+
+
+def installed(name: str) -> bool:
+    """Tell whether the runtime is there, and say it loudly where not."""
+    missing = [package for package in NEEDS[name] if importlib.util.find_spec(package) is None]
+    if missing:
+        say(f"[bold red]LEFT OUT: {name}.[/] Not installed: {', '.join(missing)}. pip install '.\\[bench]'")
+    return not missing
+
+
+def _predict(network: Network) -> Run:
+    return lambda images: _probability(network.keras.predict(images, batch_size=len(images), verbose=0)[LOGIT])
+
+
+def _saved_model(folder: Path) -> Run:
+    import tensorflow as tf
+
+    served = tf.saved_model.load(str(folder)).serve
+    return lambda images: _probability(served(tf.constant(images, tf.float32))[LOGIT].numpy())
+
+
+def _exported(folder: Path) -> Run:
+    run, place = raw.load(folder), contract.OUTPUTS.index(contract.PROBABILITY)
+    return lambda images: np.asarray(run(images)[place], np.float32)
+
+
+def _onnx(network: Network, file: Path) -> Run:
+    import onnxruntime
+
+    network.keras.export(str(file), format="onnx", verbose=False)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = _cores()
+    # its threads would otherwise burn the cores while the others have their turn
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    (fed,) = (given.name for given in session.get_inputs())
+    names = [told.name for told in session.get_outputs()]
+    logit = names.index(LOGIT) if LOGIT in names else _by_rank(session.get_outputs())
+    return lambda images: _probability(session.run(None, {fed: images.astype(np.float32)})[logit])
+
+
+def _by_rank(outputs: Any) -> int:
+    """Return which output is the logit, the only one of rank 1, where the conversion has lost the names."""
+    return next(index for index, told in enumerate(outputs) if len(told.shape) == 1)
+
+
+def _openvino(plain: Path, precision: str) -> Run:
+    import openvino
+
+    core = openvino.Core()
+    settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+    settings["INFERENCE_NUM_THREADS"] = str(_cores())
+    model = core.compile_model(openvino.convert_model(str(plain)), "CPU", settings)
+    request = model.create_infer_request()
+    logit = next(told for told in model.outputs if len(told.partial_shape) == 1)
+    return lambda images: _probability(request.infer(images.astype(np.float32))[logit])
+
+
+def _probability(logit: NDArray[Any]) -> NDArray[np.float32]:
+    bounded = np.clip(np.asarray(logit, np.float32).reshape(-1), -60, 60)
+    return np.asarray(1 / (1 + np.exp(-bounded)), np.float32)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
