@@ -18,7 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from training.audit_copies import Advance, candidates, components, exact_copies, matched_pairs, sure_links
+from training.audit_copies import Advance, all_rings, candidates, components, exact_copies, matched_pairs, sure_links
 from training.audit_files import Item, Scan, families, find, scan_family
 from training.audit_findings import AuditReport, Distinct
 from training.audit_page import table, write_manifest, write_page
@@ -69,8 +69,9 @@ def _near_links(
         {int(sets[i]): i for i, scan in reversed(list(enumerate(scans))) if scan.picture is not None}.values()
     )
     pictures = [picture for i in looked if (picture := scans[i].picture) is not None]
-    pairs = candidates(pictures, workers, bar("Looking for copies", len(pictures)))
-    matches = matched_pairs(pictures, pairs, workers, bar("Comparing closely", len(pairs)))
+    around = all_rings(pictures, workers, bar("Describing", len(pictures)))
+    pairs = candidates(pictures, around, workers, bar("Looking for copies", len(pictures)))
+    matches = matched_pairs(pictures, around, pairs, workers, bar("Comparing closely", len(pairs)))
     more = [(looked[a], looked[b]) for a, b, _ in matches]
     near = len(np.unique(sets)) - len(np.unique(components(len(scans), links + more)))
     return links + more, near

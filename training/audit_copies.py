@@ -16,7 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from training.audit_files import Scan
-from training.audit_registration import COPY, Details, describe, match, similarity
+from training.audit_registration import COPY, Details, Rings, describe, match, rings, similarity
 
 _NEAREST: Final = 3
 _HASH_BITS: Final = 10
@@ -24,6 +24,8 @@ _ALIKE: Final = 0.94
 """Agreement of ring descriptions from which two pictures are looked at. Copies of FracAtlas in twelve guises (turned on
 a larger canvas, squashed, halved, cropped ...) had 0.96 or more; the nearest others have 0.96 (median)."""
 _ROWS: Final = 128
+_HASHED: Final = 32
+"""Side of the picture in px that ``imagehash.phash`` takes its cosine transform of."""
 _FORMS: Final = (None, *Image.Transpose)
 """A square's eight turns and mirrors."""
 
@@ -32,24 +34,42 @@ Advance = Callable[[int], None]
 
 def hashes(picture: NDArray[np.uint8]) -> NDArray[np.uint64]:
     """Return the perceptual hashes of the picture in its eight turned and mirrored forms, uint64 [8], itself first."""
-    image = Image.fromarray(picture)
+    # The hash begins by making the picture this small; done before, turning it costs nothing.
+    image = Image.fromarray(picture).resize((_HASHED, _HASHED), Image.Resampling.LANCZOS)
     forms = (image if form is None else image.transpose(form) for form in _FORMS)
     bits = [np.packbits(imagehash.phash(form).hash.ravel()) for form in forms]
     return np.concatenate(bits).view(np.uint64)
 
 
-def candidates(pictures: Sequence[NDArray[np.uint8]], workers: int, advance: Advance) -> list[tuple[int, int]]:
-    """Return pairs (i < j) of pictures that may be one: the nearest three of each by rings, and by hash."""
+def all_rings(pictures: Sequence[NDArray[np.uint8]], workers: int, advance: Advance) -> list[Rings]:
+    """Return the ``rings`` of every picture, two bytes a value: they stay in memory while pairs are compared."""
+
+    def found(picture: NDArray[np.uint8]) -> Rings:
+        around = rings(picture).astype(np.float16)
+        advance(1)
+        return around
+
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(found, pictures))
+
+
+def candidates(
+    pictures: Sequence[NDArray[np.uint8]], around: Sequence[Rings], workers: int, advance: Advance
+) -> list[tuple[int, int]]:
+    """Return pairs (i < j) of pictures that may be one: the nearest three of each by rings, and by hash.
+
+    ``around`` holds the rings of the pictures.
+    """
     if len(pictures) < 2:
         return []
     with ThreadPoolExecutor(workers) as pool:
         marks = np.stack(list(pool.map(hashes, pictures)))
-        rings = np.stack(list(pool.map(describe, pictures)))
+    described = np.stack([describe(found.astype(np.float32)) for found in around])
     nearest = min(_NEAREST, len(pictures) - 1)
     pairs: set[tuple[int, int]] = set()
     for start in range(0, len(pictures), _ROWS):
         rows = np.arange(start, min(start + _ROWS, len(pictures)))
-        alike = similarity(rings[rows], rings)
+        alike = similarity(described[rows], described)
         # Distance of every form of these to the plain form of all others.
         apart = np.bitwise_count(marks[rows, :, None] ^ marks[None, None, :, 0]).min(axis=1).astype(np.float32)
         own = (np.arange(len(rows)), rows)
@@ -65,13 +85,17 @@ def candidates(pictures: Sequence[NDArray[np.uint8]], workers: int, advance: Adv
 
 
 def matched_pairs(
-    pictures: Sequence[NDArray[np.uint8]], pairs: Sequence[tuple[int, int]], workers: int, advance: Advance
+    pictures: Sequence[NDArray[np.uint8]],
+    around: Sequence[Rings],
+    pairs: Sequence[tuple[int, int]],
+    workers: int,
+    advance: Advance,
 ) -> list[tuple[int, int, float]]:
     """Return those pairs that are one radiograph, with the correlation that shows it."""
 
     @lru_cache(maxsize=256)
     def details(index: int) -> Details:
-        return Details(pictures[index])
+        return Details(pictures[index], around[index])
 
     def examined(pair: tuple[int, int]) -> tuple[int, int, float]:
         score = match(details(pair[0]), details(pair[1]))

@@ -154,7 +154,7 @@ def scan(item: Item) -> Scan:
         radiograph = read(content)
     except RadiographError as error:
         return Scan(item, str(error), error.code, sha256=digest, size=len(content))
-    grey = radiograph.pixels.astype(np.float32) * (255.0 / (2**radiograph.bits - 1))
+    mean, spread = _brightness(radiograph)
     pixels = hashlib.sha256(repr(radiograph.pixels.shape).encode() + radiograph.pixels.tobytes()).hexdigest()
     return Scan(
         item,
@@ -163,11 +163,19 @@ def scan(item: Item) -> Scan:
         width=radiograph.width,
         height=radiograph.height,
         size=len(content),
-        mean=float(grey.mean()),
-        spread=float(grey.std()),
+        mean=mean,
+        spread=spread,
         grey_fill=_grey_fill(radiograph),
         picture=thumbnail(radiograph.pixels, radiograph.bits),
     )
+
+
+def _brightness(radiograph: Radiograph) -> tuple[float, float]:
+    """Return mean and standard deviation of the grey values on a scale of 0..255."""
+    counts = np.bincount(radiograph.pixels.ravel(), minlength=2**radiograph.bits) / radiograph.pixels.size
+    levels = np.arange(len(counts)) * (255.0 / (2**radiograph.bits - 1))
+    mean = float(counts @ levels)
+    return mean, float(np.sqrt(counts @ (levels - mean) ** 2))
 
 
 def _grey_fill(radiograph: Radiograph) -> float:

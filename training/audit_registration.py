@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from typing import Final
 
 import numpy as np
@@ -20,6 +19,8 @@ from scipy import ndimage
 
 Plane = NDArray[np.float32]
 Matrix = NDArray[np.float64]
+Rings = NDArray[np.floating]
+Spectra = NDArray[np.complex64]
 
 SIDE: Final = 256
 """Pixels of the long side of the pictures compared."""
@@ -35,20 +36,29 @@ FracAtlas in twelve guises had 0.78 and 0.85 or more."""
 _HOPELESS: Final = 0.55
 """Correlation after three rounds below which laying on is given up: copies had 0.85 by then, others 0.49 (median)."""
 _SHEAR: Final = 1.035
+_SURE: Final = 0.85
+"""Correlation of fine structure that needs no second look from the other side."""
 _LEAST_SHARED: Final = 0.2
+"""Share of the picture that two must have in common; in one that is black nearly all over, ``_MOSTLY`` of the rest."""
+_MOSTLY: Final = 0.8
 _ANGLES: Final = 180
 _RADII: Final = np.linspace(0.1, 0.95, 32)
 _TURNS: Final = np.arange(_ANGLES) * 2 * np.pi / _ANGLES
 _UNIT: Final = np.stack([np.outer(_RADII, np.cos(_TURNS)), np.outer(_RADII, np.sin(_TURNS))])
 # The whole picture as an ellipse, then circles: a pair that was squashed to a square agrees in the first.
 _PAIRS: Final = ((0, 0), *((1, k) for k in range(1, 1 + len(SCALES))), *((k, 1) for k in range(2, 1 + len(SCALES))))
+_FIRSTS, _SECONDS = np.array(_PAIRS).T
 
 
 @dataclass(frozen=True, eq=False)
 class Details:
-    """A small picture, uint8 [height, width], with what comparing needs, each computed when first asked for."""
+    """A small picture, uint8 [height, width], with what comparing needs, each computed when first asked for.
+
+    ``known`` is what ``rings`` gives for the picture, where that was computed before.
+    """
 
     picture: NDArray[np.uint8]
+    known: Rings | None = None
 
     @cached_property
     def radii(self) -> list[tuple[float, float]]:
@@ -56,34 +66,39 @@ class Details:
         return _radii(self.picture.shape)
 
     @cached_property
-    def rings(self) -> list[Plane]:
-        """Structure along 32 rings of 180 angles, float32 [32, 180], one for each of ``radii``."""
-        return _rings(self.picture)
+    def spectra(self) -> Spectra:
+        """Angular Fourier series of the rings, complex64 [6, 32, 91], each of the six of unit strength."""
+        return _spectra(rings(self.picture) if self.known is None else self.known.astype(np.float32))
 
     @cached_property
-    def medium(self) -> Plane:
-        """Structure of some millimetres of bone, float32 [height, width]."""
-        return _structure(self.picture, 2, 8)
+    def half(self) -> NDArray[np.uint8]:
+        """The picture at half the size."""
+        return _half(self.picture)
 
     @cached_property
-    def fine(self) -> Plane:
-        """Structure as fine as the small picture has it, float32 [height, width]."""
-        return _structure(self.picture, 1, 4)
+    def medium(self) -> tuple[Plane, Plane]:
+        """Structure of some millimetres of bone, and where there is a picture, float32 at half the size."""
+        return _structure(self.half, 1, 4), _content(self.half, margin=5)
 
     @cached_property
-    def content(self) -> Plane:
-        """1 where there is a picture, 0 in the black fill of turned copies, float32 [height, width]."""
-        return _content(self.picture)
+    def fine(self) -> tuple[Plane, Plane]:
+        """Structure as fine as the small picture has it, and where there is a picture, float32 [height, width]."""
+        return _structure(self.picture, 1, 4), _content(self.picture, margin=11)
 
 
 def thumbnail(pixels: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:
     """Return the picture with its long side at ``SIDE`` px, uint8 [height, width]."""
-    grey = np.asarray(pixels, dtype=np.float32) * (255.0 / (2**bits - 1))
-    height, width = grey.shape
+    height, width = pixels.shape
     scale = SIDE / max(height, width)
     size = (max(8, round(width * scale)), max(8, round(height * scale)))
+    # Pillow resizes 8 bit several times as fast as floating point.
+    grey = pixels if pixels.dtype == np.uint8 and bits == 8 else np.float32(255.0 / (2**bits - 1)) * pixels
     small = Image.fromarray(grey).resize(size, Image.Resampling.BICUBIC)
     return np.asarray(np.clip(np.asarray(small), 0, 255), dtype=np.uint8)
+
+
+def _half(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(Image.fromarray(picture).reduce(2))
 
 
 def _radii(shape: tuple[int, ...]) -> list[tuple[float, float]]:
@@ -92,23 +107,30 @@ def _radii(shape: tuple[int, ...]) -> list[tuple[float, float]]:
     return [(width / 2, height / 2), *((scale * short, scale * short) for scale in SCALES)]
 
 
-def _rings(picture: NDArray[np.uint8]) -> list[Plane]:
-    values = picture.astype(np.float32)
+def rings(picture: NDArray[np.uint8]) -> Rings:
+    """Return structure along 32 rings of 180 angles, float32 [6, 32, 180], one for each of the ellipse and circles."""
+    # Half the size holds all that is as coarse as this, at an eighth of the work.
+    values = _half(picture).astype(np.float32)
     values = (values - values.mean()) / (values.std() + 1e-6)
-    band = ndimage.gaussian_filter(values, 2) - ndimage.gaussian_filter(values, 12)
-    middle = [(side - 1) / 2 for side in picture.shape]
-    return [
-        ndimage.map_coordinates(band, [middle[0] + _UNIT[1] * ry, middle[1] + _UNIT[0] * rx], order=1)
-        for rx, ry in _radii(picture.shape)
-    ]
+    band = ndimage.gaussian_filter(values, 1) - ndimage.gaussian_filter(values, 6)
+    middle = np.array([(side / 2 - 1) / 2 for side in picture.shape])
+    # [6, 2]: half axes down and across in the halved picture
+    axes = np.array(_radii(picture.shape))[:, ::-1] / 2
+    places = middle[:, None, None, None] + axes.T[:, :, None, None] * _UNIT[::-1, None]
+    return np.asarray(ndimage.map_coordinates(band, places, order=1), dtype=np.float32)
 
 
-def describe(picture: NDArray[np.uint8]) -> Plane:
-    """Return unit vectors, float32 [6, 768], one a radius, that turning and mirroring the picture hardly change."""
-    weight = np.sqrt(_RADII)[:, None]
-    vectors = np.stack(
-        [np.sqrt(np.abs(np.fft.rfft(ring, axis=1))[:, :24] * weight).ravel() for ring in _rings(picture)]
-    )
+def _spectra(found: Rings) -> Spectra:
+    weight = _RADII[:, None]
+    centred = found - (found * weight).sum(axis=(1, 2), keepdims=True) / (weight.sum() * _ANGLES)
+    strength = np.sqrt((weight * centred * centred).sum(axis=(1, 2), keepdims=True)) + 1e-9
+    return np.asarray(np.fft.rfft(centred * np.sqrt(weight) / strength, axis=2), dtype=np.complex64)
+
+
+def describe(found: Rings) -> Plane:
+    """Return unit vectors, float32 [6, 768], of the rings of a picture, that turning and mirroring it hardly change."""
+    series = np.abs(np.fft.rfft(found, axis=2))[:, :, :24] * np.sqrt(_RADII)[:, None]
+    vectors = np.sqrt(series).reshape(len(found), -1)
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.maximum(length, 1e-9), dtype=np.float32)
 
@@ -129,36 +151,27 @@ def _structure(picture: NDArray[np.uint8], low: float, high: float) -> Plane:
     return np.asarray(band / (strength + 0.5), dtype=np.float32)
 
 
-def _content(picture: NDArray[np.uint8]) -> Plane:
+def _content(picture: NDArray[np.uint8], margin: int) -> Plane:
     """Return 1 where there is a picture and 0 in black that reaches its edge, with a margin: fill of turned copies."""
     parts, _ = ndimage.label(picture <= 6)
     edge = np.unique(np.r_[parts[0], parts[-1], parts[:, 0], parts[:, -1]])
     fill = np.isin(parts, edge[edge > 0])
-    return np.asarray(~ndimage.maximum_filter(fill, size=11), dtype=np.float32)
+    return np.asarray(~ndimage.maximum_filter(fill, size=margin), dtype=np.float32)
 
 
 def _turned(first: Details, second: Details) -> tuple[float, Matrix]:
     """Return the best correlation of the rings, and the matrix that takes places in ``second`` to ``first``."""
-    weight = _RADII[:, None]
-
-    def centred(ring: Plane) -> NDArray[np.float64]:
-        return np.asarray(ring - (ring * weight).sum() / (weight.sum() * _ANGLES), dtype=np.float64)
-
-    best, matrix = -1.0, np.eye(2)
-    for (one, other), mirrored in product(_PAIRS, (False, True)):
-        a, b = centred(first.rings[one]), centred(second.rings[other])
-        size = np.sqrt((weight * a * a).sum() * (weight * b * b).sum()) + 1e-9
-        spectrum = np.fft.rfft(b, axis=1)
-        crossed = np.fft.rfft(a * weight, axis=1) * (spectrum if mirrored else np.conj(spectrum))
-        curve = np.fft.irfft(crossed.sum(axis=0), n=_ANGLES) / size
-        turn = int(curve.argmax())
-        if curve[turn] > best:
-            best, angle = float(curve[turn]), turn * 2 * np.pi / _ANGLES
-            rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-            if mirrored:
-                rotation = rotation @ np.diag([1.0, -1.0])
-            matrix = np.diag(first.radii[one]) @ rotation @ np.diag(1 / np.array(second.radii[other]))
-    return best, matrix
+    a, b = first.spectra[_FIRSTS], second.spectra[_SECONDS]
+    crossed = np.stack([(a * np.conj(b)).sum(axis=1), (a * b).sum(axis=1)], axis=1)
+    curves = np.fft.irfft(crossed, n=_ANGLES, axis=2)
+    pair, mirrored, turn = np.unravel_index(int(curves.argmax()), curves.shape)
+    angle = float(turn) * 2 * np.pi / _ANGLES
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    if mirrored:
+        rotation = rotation @ np.diag([1.0, -1.0])
+    one, other = _PAIRS[pair]
+    matrix = np.diag(first.radii[one]) @ rotation @ np.diag(1 / np.array(second.radii[other]))
+    return float(curves[pair, mirrored, turn]), matrix
 
 
 def _correlation(a: Plane, b: Plane) -> float:
@@ -232,20 +245,36 @@ def _sheared(matrix: Matrix, first: Details, second: Details) -> float:
 def match(first: Details, second: Details) -> float:
     """Return the correlation of fine structure once laid upon each other, -1..1; 0 where they plainly differ.
 
-    From ``COPY`` on, the two are one radiograph. Maps that shear, or share too little, count as plainly different:
-    a real copy is turned, mirrored and scaled, but two knees of different people need bending to fit.
+    From ``COPY`` on, the two are one radiograph. Where laying the first upon the second leaves a doubt, the second is
+    laid upon the first as well: one sure fit is enough, else the lesser counts.
+    """
+    scores = []
+    for one, other in ((first, second), (second, first)):
+        score = _fit(one, other)
+        if score is None:
+            return 0.0
+        if score >= _SURE:
+            return score
+        scores.append(score)
+    return min(scores)
+
+
+def _fit(first: Details, second: Details) -> float | None:
+    """Return the correlation once ``first`` is laid upon ``second``; None where they plainly differ.
+
+    Maps that shear, or share too little, have 0: a real copy is turned, mirrored and scaled, but two knees of different
+    people need bending to fit.
     """
     rough, matrix = _turned(first, second)
     if rough < _ROUGH[0]:
-        return 0.0
-    small_first = (first.medium[::2, ::2], first.content[::2, ::2])
-    small_second = (second.medium[::2, ::2], second.content[::2, ::2])
-    laid = _lay(small_first, small_second, _Laid(-1.0, matrix, np.zeros(2), 0.0), 20)
+        return None
+    laid = _lay(first.medium, second.medium, _Laid(-1.0, matrix, np.zeros(2), 0.0), 20)
     if laid.score < _ROUGH[1]:
-        return 0.0
+        return None
     start = _Laid(-1.0, laid.matrix, laid.shift * 2, 0.0)
-    laid = _lay((first.fine, first.content), (second.fine, second.content), start, 12)
-    if laid.shared < _LEAST_SHARED or _sheared(laid.matrix, first, second) > _SHEAR:
+    laid = _lay(first.fine, second.fine, start, 12)
+    content = min(float(first.fine[1].mean()), float(second.fine[1].mean()))
+    if laid.shared < min(_LEAST_SHARED, _MOSTLY * content) or _sheared(laid.matrix, first, second) > _SHEAR:
         return 0.0
     return laid.score
 
