@@ -89,7 +89,7 @@ def _layout() -> _Parts:
             clear = gr.Button("Clear the list", visible=False, elem_id="worklist-clear")
         table = plain(worklist_html.empty(), js_on_load=script, elem_id="worklist-table")
         csv = gr.Textbox(visible=False)
-    state = gr.State(None, time_to_live=3600)
+    state = gr.State(None)
     return _Parts(upload, progress, summary, table, cancel, proceed, download, clear, state, csv)
 
 
@@ -177,8 +177,8 @@ def _cleared(parts: _Parts) -> Update:
 def _answer_programs(read: Read) -> None:
     """Give programs ``/worklist``: progress while the list is read, then the results and the CSV text."""
 
-    def answer(paths: list[str] | None, version: float) -> Iterator[dict[str, object]]:
-        worklist = listed(paths, f"{version:.0f}")
+    def answer(paths: list[str] | None, version: float | None) -> Iterator[dict[str, object]]:
+        worklist = listed(paths, f"{version or 0:.0f}")
         for now in worklist.run(lambda source: read(source, worklist.study, worklist.choice)):
             left = None if now.seconds_left is None else round(now.seconds_left, 1)
             yield {"done": now.done, "total": now.total, "seconds_left": left}
