@@ -81,12 +81,12 @@ class Room:
         """Return the result of one file of a study, with its whole picture, by the chosen version."""
         return self.readers.of(choice).read_source(source, study=study)
 
-    def results(self, paths: Sequence[str] | None, version: float) -> list[dict[str, object]]:
+    def results(self, paths: Sequence[str] | None, version: float | None) -> list[dict[str, object]]:
         """Return the results of the files for programs, as ``osteo predict --json`` prints them."""
         study = study_id(paths or ())
         entries = self.listing(paths or ()).entries
         return [
-            (entry if isinstance(entry, Failure) else self.read(entry, study, f"{version:.0f}")).to_dict()
+            (entry if isinstance(entry, Failure) else self.read(entry, study, f"{version or 0:.0f}")).to_dict()
             for entry in entries
         ]
 
