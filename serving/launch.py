@@ -50,18 +50,14 @@ def embedded_server(
     rest_port: int = 0,
     model: str = contract.MODEL_NAME,
     config: Path | None = None,
-    flags: Sequence[str] = (),
 ) -> Iterator[RunningServer]:
     """Run the embedded server on ``base_path`` and yield it once a version is available; stop it on the way out.
 
     Port 0 takes a free one. With a ``config`` file that is what is served, and `osteo rollout` can change it; where the
-    file is not there yet, it is made with the newest version; ``flags`` are passed on to the server. Raises
-    ``LaunchError`` where a port is taken, no version is there, or the server ends.
+    file is not there yet, it is made with the newest version. Raises ``LaunchError`` where a port is taken, no version
+    is there, or the server ends.
     """
-    starting = starting_server(
-        base_path, grpc_port=grpc_port, rest_port=rest_port, model=model, config=config, flags=flags
-    )
-    with starting as ready:
+    with starting_server(base_path, grpc_port=grpc_port, rest_port=rest_port, model=model, config=config) as ready:
         yield ready()
 
 
@@ -76,7 +72,10 @@ def starting_server(
     config: Path | None = None,
     flags: Sequence[str] = (),
 ) -> Iterator[Callable[[], RunningServer]]:
-    """Like ``embedded_server``, but yield at once a function that waits: other work can go on while it loads."""
+    """Like ``embedded_server``, but yield at once a function that waits: other work can go on while it loads.
+
+    ``flags`` are passed on to the server.
+    """
     ports = _ports(grpc_port, rest_port)
     if not any(child.name.isdecimal() for child in _children(base_path)):
         raise LaunchError(f"{base_path} holds no model version (a folder named by a number). Make one: osteo export")

@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import IO, Final
 
 from serving.bench.load import Ask
-from serving.bench.summary import ROOT, BenchError
+from serving.bench.summary import ROOT, START_SECONDS, BenchError
 from serving.bench.ways import Picture, answered
 from serving.launch import stop
 
-_START_SECONDS: Final = 240.0
 _HOST: Final = "127.0.0.1"
 
 
@@ -126,7 +125,7 @@ def asking(running: Running, picture: Picture, *, whole: bool = False) -> Iterat
 
 
 def _wait(running: Running, process: subprocess.Popen[bytes], picture: Picture, log: IO[bytes]) -> None:
-    deadline = time.monotonic() + _START_SECONDS
+    deadline = time.monotonic() + START_SECONDS
     refused = ""
     while time.monotonic() < deadline and process.poll() is None:
         try:

@@ -26,10 +26,10 @@ from serving.bench import plots, raw
 from serving.bench.load import Ask, Connect, Load, closed_loop
 from serving.bench.peer_processes import PEERS, Running, asking, missing, started
 from serving.bench.process import usage
-from serving.bench.summary import BenchError, ratio, rounded, say, summarise, take_turns
+from serving.bench.summary import START_SECONDS, BenchError, ratio, rounded, say, summarise, take_turns
 from serving.bench.ways import Picture, Place, connect, drawn
 from serving.client import FractureClient, Retry
-from serving.launch import RunningServer, embedded_server
+from serving.launch import RunningServer, starting_server
 
 LIMIT_BATCH: Final = 8
 PIXELS: Final = "prepared pixels"
@@ -76,7 +76,8 @@ def run(
     flags = ("--enable_batching", f"--batching_parameters_file={batching.resolve()}")
     told: dict[str, Any] = {}
     left_out: dict[str, str] = {}
-    with embedded_server(base, flags=flags) as server:
+    with starting_server(base, seconds=START_SECONDS, flags=flags) as ready:
+        server = ready()
         with FractureClient(server.target) as client:
             picture = drawn(client.info().input_size)
         for name in names:

@@ -90,7 +90,7 @@ def _plain_pixels(content: bytes) -> NDArray[np.float64]:
 
 
 def drawn(sides: Sequence[tuple[int, int]] = SIDES) -> list[File]:
-    """Return phantoms of these sides as JPEG, PNG of 8 and 16 bit, and DICOM, bare and compressed."""
+    """Return phantoms of these sides as JPEG, PNG of 8 and 16 bit, and DICOM."""
     files = []
     for width, height in sides:
         eight = phantom(seed=3, fractured=True, size=(width, height))
@@ -100,7 +100,6 @@ def drawn(sides: Sequence[tuple[int, int]] = SIDES) -> list[File]:
             "PNG 8 bit": _encoded(eight.pixels, "PNG"),
             "PNG 16 bit": _encoded(twelve.pixels << 4, "PNG"),
             "DICOM 12 bit": twelve.to_dicom(),
-            "DICOM 12 bit RLE": twelve.to_dicom(compression="rle"),
         }
         files += [File(f"{kind} {width} × {height}", content) for kind, content in kinds.items()]
     return files

@@ -21,11 +21,11 @@ import numpy as np
 from serving.bench import raw
 from serving.bench.load import Ask, Load, closed_loop, open_loop
 from serving.bench.process import usage
-from serving.bench.summary import rounded, say, summarise, take_turns, times
+from serving.bench.summary import START_SECONDS, rounded, say, summarise, take_turns, times
 from serving.bench.ways import WAYS, Picture, Place, connect, drawn
 from serving.bench.wire import counted
 from serving.client import FractureClient
-from serving.launch import embedded_server
+from serving.launch import starting_server
 
 NO_BATCHING: Final = "off"
 OTHER: Final = "running"
@@ -99,13 +99,17 @@ class Result:
 def servers(base: Path, batching: Sequence[Path | None]) -> Iterator[list[Under]]:
     """Start a stand-in for each entry of ``batching``: a BatchingParameters file, or None for a server without."""
     with ExitStack() as held:
-        started = []
+        starting = []
         for file in batching:
-            flags = [f"--batching_parameters_file={file.resolve()}", "--enable_batching"] if file else []
+            flags = ["--enable_batching", f"--batching_parameters_file={file.resolve()}"] if file else []
             say(f"Starting a server {'with ' + file.name if file else 'without batching'} on {base} …")
-            server = held.enter_context(embedded_server(base, flags=flags))
+            ready = held.enter_context(starting_server(base, seconds=START_SECONDS, flags=flags))
+            starting.append((file.stem if file else NO_BATCHING, ready))
+        started = []
+        for name, ready in starting:
+            server = ready()
             place = Place(server.target, f"127.0.0.1:{server.rest_port}")
-            started.append(Under(file.stem if file else NO_BATCHING, place, server.process.pid))
+            started.append(Under(name, place, server.process.pid))
         yield started
 
 

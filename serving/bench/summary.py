@@ -25,6 +25,8 @@ from rich.table import Table
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PERCENTILES: Final = (50, 90, 99)
+START_SECONDS: Final = 300.0
+"""How long a server may take to come up; long enough beside a training."""
 
 
 class BenchError(Exception):

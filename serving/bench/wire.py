@@ -35,10 +35,10 @@ def counted(target_port: int) -> Iterator[Wire]:
         try:
             yield wire
         finally:
-            # accept() in the other thread wakes up by this, and by no close()
-            with contextlib.suppress(OSError):
-                listening.shutdown(socket.SHUT_RDWR)
-            for end in wire._sockets:
+            for end in (listening, *wire._sockets):
+                # accept() and recv() in the other threads wake up by this, and by no close()
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
                 end.close()
 
 

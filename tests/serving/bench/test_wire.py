@@ -24,7 +24,7 @@ def answering() -> Iterator[int]:
                 connection.sendall(ANSWER)
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=serve, args=(listening,))
+        thread = threading.Thread(target=serve, args=(listening,), daemon=True)
         thread.start()
         yield int(listening.getsockname()[1])
         thread.join(timeout=10)
