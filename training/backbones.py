@@ -30,13 +30,15 @@ class Backbone:
 
     ``build`` takes grey values float32 [N,S,S,1] in 0..255 and gives features by stride. ``load`` puts the ImageNet
     weights into a model built with it. ``block_of`` gives the number of the block that a layer belongs to, from 0 at
-    the picture, or None for layers of the head; freezing goes by it.
+    the picture, or None for layers of the head; freezing goes by it. ``stages`` are the layers where a stage ends,
+    from fine to coarse: together they tell what kind of picture it is.
     """
 
     name: str
     build: Callable[[Tensor], Mapping[int, Tensor]]
     load: Callable[[keras.Model], None]
     block_of: Callable[[str], int | None]
+    stages: tuple[str, ...]
 
 
 # (expansion, kernel, stride, output channels, repeats) of each stage
@@ -50,6 +52,15 @@ _LITE0_STAGES: Final = (
     (6, 3, 1, 320, 1),
 )
 _LITE0_BLOCKS: Final = sum(stage[-1] for stage in _LITE0_STAGES)
+_LITE0_ENDS: Final = (
+    "block2_add",
+    "block4_add",
+    "block7_add",
+    "block10_add",
+    "block14_add",
+    "block15_project_conv_bn",
+)
+_RESNET152V2_ENDS: Final = ("conv2_block2_out", "conv3_block7_out", "conv4_block35_out", "post_relu")
 
 
 def _conv_bn(x: Tensor, name: str, *, filters: int, kernel: int, stride: int = 1, relu: bool = True) -> Tensor:
@@ -172,8 +183,8 @@ def _load_resnet152v2(model: keras.Model) -> None:
 BACKBONES: Final[Mapping[str, Backbone]] = {
     row.name: row
     for row in (
-        Backbone("efficientnet-lite0", _build_lite0, _load_lite0, _lite0_block_of),
-        Backbone("resnet152v2", _build_resnet152v2, _load_resnet152v2, _resnet152v2_block_of),
+        Backbone("efficientnet-lite0", _build_lite0, _load_lite0, _lite0_block_of, _LITE0_ENDS),
+        Backbone("resnet152v2", _build_resnet152v2, _load_resnet152v2, _resnet152v2_block_of, _RESNET152V2_ENDS),
     )
 }
 

@@ -20,7 +20,7 @@ from training import checkpoint
 from training.checkpoint import Checkpoint
 from training.datasets import PreparedCases
 from training.feed import Feed
-from training.model import FEATURES, build_model, freeze
+from training.model import build_model, freeze
 from training.progress import RunProgress
 from training.recipe import Recipe, RecipeError, Stage, recipe_from_dict
 from training.renew import renew
@@ -175,8 +175,8 @@ class _State:
         raw = [variable.numpy() for variable in self.network.weights]
         _assign(self.network.weights, [variable.numpy() for variable in self.average])
         self._refresh_statistics(epoch + 1)
-        said = outputs(self.network, self.val.images)
-        figures = validation_figures(said, self.val) | {"val_still_features": still_features(said[FEATURES])}
+        figures = validation_figures(outputs(self.network, self.val.images), self.val)
+        figures["val_still_features"] = still_features(self.network, self.val.images)
         entry: Epoch = {
             "epoch": epoch + 1,
             "stage": self.stage + 1,
@@ -196,8 +196,8 @@ class _State:
         self.console.print("  ".join(f"{key} {value:.4g}" for key, value in entry.items()), soft_wrap=True)
         if figures["val_still_features"] > _STILL:
             self.console.print(
-                f"{figures['val_still_features']:.0%} of the features are the same for all validation pictures: "
-                "this part of the network is dead. Begin again with a lower learning_rate.",
+                f"{figures['val_still_features']:.0%} of the deepest features are the same for all validation "
+                "pictures: this part of the network is dead. Begin again with a lower learning_rate.",
                 soft_wrap=True,
             )
         if self.on_epoch is not None:

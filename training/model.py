@@ -5,6 +5,7 @@ It is flat (no nested Keras models), so that heat maps and the folding of weight
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ LOGIT: Final = "logit"
 MAP: Final = "map_logits"
 """float32 [N, S/8, S/8]: log-odds of a fracture in each cell."""
 FEATURES: Final = "features"
-"""float32 [N, F]: pooled features, for the distance from the training images."""
+"""float32 [N, F]: mean features of every stage of the backbone, for the distance from the training images."""
 
 _MOMENTUM: Final = 0.95
 """Of the head's BatchNorm: its statistics must follow within an epoch of some 150 steps."""
@@ -60,7 +61,7 @@ def build_model(config: ModelConfig) -> keras.Model:
     outputs = {
         LOGIT: _picture_head(pooled, config),
         MAP: keras.layers.Reshape(cells.shape[1:3], name="map_grid")(cells),
-        FEATURES: pooled,
+        FEATURES: _stage_means(image, features, row.stages),
     }
     model = keras.Model(image, outputs, name="fracture")
     if config.weights == "imagenet":
@@ -117,7 +118,20 @@ def _pool(deep: Tensor, merged: Tensor, cells: Tensor) -> Tensor:
         keras.layers.GlobalMaxPooling2D(name="pool_maximum")(merged),
         keras.layers.GlobalMaxPooling2D(name="pool_map")(cells),
     ]
-    return keras.layers.Concatenate(name=FEATURES)(parts)
+    return keras.layers.Concatenate(name="pooled")(parts)
+
+
+def _stage_means(image: Tensor, features: Mapping[int, Tensor], stages: tuple[str, ...]) -> Tensor:
+    """Return float32 [N, F], the mean over the picture of each channel where the backbone's stages end.
+
+    All stages, because what was trained for fractures keeps little at its end of what kind of picture it saw.
+    """
+    body = keras.Model(image, list(features.values()))
+    means = [
+        keras.layers.GlobalAveragePooling2D(name=f"stage{index}_mean")(body.get_layer(name).output)
+        for index, name in enumerate(stages, start=1)
+    ]
+    return keras.layers.Concatenate(name=FEATURES)(means)
 
 
 def _picture_head(pooled: Tensor, config: ModelConfig) -> Tensor:

@@ -19,6 +19,9 @@ Epoch = dict[str, float]
 MIRROR_GAIN: Final = 0.005
 """Of the validation score: less is not worth a second pass through the network."""
 
+_ENOUGH: Final = 32
+"""Pictures among which a live feature differs."""
+
 
 def outputs(
     network: keras.Model, images: NDArray[np.uint8], batch: int = 32, *, mirrored: bool = False
@@ -77,8 +80,13 @@ def validation_figures(said: Mapping[str, NDArray[np.float32]], val: PreparedCas
     return {"val_loss": loss, "val_accuracy": accuracy, **figures, "val_score": score}
 
 
-def still_features(features: NDArray[np.float32]) -> float:
-    """Return the share of ``features`` float32 [N,F] that are the same for every picture: dead ends of the network."""
+def still_features(network: keras.Model, images: NDArray[np.uint8]) -> float:
+    """Return the share of the deepest features that are the same for every picture: dead ends of the network.
+
+    Looks at the first pictures of ``images`` uint8 [N,S,S,1], no more than are needed to tell.
+    """
+    deep = keras.Model(network.input, network.get_layer("pool_deep").output)
+    features = np.asarray(deep(tf.cast(images[:_ENOUGH], tf.float32), training=False))
     return float(np.mean(np.ptp(features, axis=0) <= 1e-3 * np.abs(features).max(axis=0)))
 
 
