@@ -98,6 +98,7 @@ _AUTH: Final = ', auth=(os.environ["OSTEO_USER"], os.environ["OSTEO_PASSWORD"])'
 
 FUNCTIONS: Final = {
     "/read": "Files in, one result a file out, as `osteo predict --json` prints them.",
+    "/report": "The views of a study in; the PDF report, the JSON or the DICOM answer out, one file a study.",
     "/worklist": "Many files and archives in; progress while they are read, then results and CSV.",
     "/models": "The versions that are served, with states, labels and model cards.",
     "/feedback": "Agreement or disagreement with a result, kept by the operator of the page.",
