@@ -17,7 +17,7 @@ from gradio.components import Component
 
 from export import contract
 from serving.client import ServingError
-from ui import feedback_panel, frame, markup, takeaway_panel, theme, viewer_panel
+from ui import feedback_panel, frame, markup, takeaway_panel, takeaway_programs, theme, viewer_panel
 from ui.cards import Cards
 from ui.code_tab import add_code
 from ui.examples import Example
@@ -130,6 +130,7 @@ def build_page(settings: PageSettings, examples: Sequence[Example] = ()) -> gr.B
         add_code(parts.tabs, settings, room.readers, choice)
         _answer_events(page, parts, room, listed, choice)
         _answer_programs(room)
+        takeaway_programs.answer_programs(room.read, room.card_of, ASKED_VERSION, READERS_AT_ONCE)
     page.queue(default_concurrency_limit=READERS_AT_ONCE)
     return page
 
