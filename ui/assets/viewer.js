@@ -45,7 +45,7 @@ const place = (figure) => {
   });
   frame.classList.toggle("zoomed", look.zoom > 1.001);
   const percent = Math.round((100 * w) / full);
-  figure.querySelector(".zoom").textContent = `${percent} %`;
+  figure.querySelector(".zoom").textContent = `Zoom ${percent} %`;
   // The shown picture may be smaller than the original: its own pixels are asked for once they could be seen.
   if (full > width && w * devicePixelRatio > 1.05 * width) want(figure);
 };
