@@ -21,12 +21,12 @@ from rich.table import Table
 from serving.bench import plots
 from serving.bench.networks import Network, pictures
 from serving.bench.runtimes import PLAIN, PREDICT, Run, ways
-from serving.bench.summary import ratio, rounded, say, summarise, take_turns, times
+from serving.bench.summary import Taken, ratio, rounded, say, take_turns
 
 _LOOKED_AT: Final = 8
 """Pictures on which the ways' probabilities are compared."""
-Taken = dict[tuple[str, int], list[float]]
-"""Seconds of each call, by way and batch."""
+Times = dict[tuple[str, int], Taken]
+"""What was measured, by way and batch."""
 
 
 def measure(network: Network, batches: Sequence[int], seconds: float, rounds: int) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def measure(network: Network, batches: Sequence[int], seconds: float, rounds: in
     with tempfile.TemporaryDirectory() as scratch:
         runs = dict(ways(network, Path(scratch)))
         answers = {name: run(looked_at) for name, run in runs.items()}
-        taken: Taken = {(name, batch): [] for batch in batches for name in runs}
+        taken: Times = {(name, batch): Taken() for batch in batches for name in runs}
         arms = [
             partial(_turn, runs[name], np.resize(looked_at, (batch, *looked_at.shape[1:])), seconds, into)
             for (name, batch), into in taken.items()
@@ -55,34 +55,39 @@ def measure(network: Network, batches: Sequence[int], seconds: float, rounds: in
     }
 
 
-def _turn(run: Run, images: NDArray[np.uint8], seconds: float, into: list[float]) -> None:
+def _turn(run: Run, images: NDArray[np.uint8], seconds: float, into: Taken) -> None:
     run(images)  # the first one after another's turn finds cold caches
-    into += times(lambda: run(images), seconds)
+    into.add(lambda: run(images), seconds)
 
 
-def _figures(taken: Taken, name: str, batch: int) -> dict[str, Any]:
-    mine = taken[name, batch]
+def _figures(taken: Times, name: str, batch: int) -> dict[str, Any]:
+    mine, plain = taken[name, batch], taken[PLAIN, batch]
     return {
-        **summarise(mine).figures(),
-        "ms_a_picture": rounded(statistics.median(mine) / batch * 1e3),
-        "times_as_fast_as_plain": ratio(taken[PLAIN, batch], mine),
+        **mine.figures(),
+        "ms_a_picture": rounded(statistics.median(mine.wall) / batch * 1e3),
+        "times_as_fast_as_plain": ratio(plain.wall, mine.wall),
+        "cpu_ratio_to_plain": ratio(plain.cpu, mine.cpu),
     }
 
 
 def table(told: Mapping[str, Any]) -> Table:
     """Return the table of one network."""
     batches = list(next(iter(told["ways"].values()))["batches"])
-    shown = Table("way", title=f"{told['network']}, {told['input_size']} px: ms a picture, medians")
+    shown = Table(
+        "way", title=f"{told['network']}, {told['input_size']} px: ms a picture, and times as fast as the {PLAIN}"
+    )
     for batch in batches:
         shown.add_column(f"batch {batch}", justify="right")
-        shown.add_column(f"against {PLAIN}", justify="right")
+        shown.add_column("against plain", justify="right")
+        shown.add_column("in CPU time", justify="right")
     shown.add_column("probability off by", justify="right")
-    for name, way in told["ways"].items():
+    for way_name, way in told["ways"].items():
         cells = []
         for batch in batches:
             figures = way["batches"][batch]
-            cells += [f"{figures['ms_a_picture']:.1f}", f"{figures['times_as_fast_as_plain']:.2f} ×"]
-        shown.add_row(name, *cells, f"{way['probability_off']:.1g}")
+            cells.append(f"{figures['ms_a_picture']:.1f}")
+            cells += [f"{figures[name]:.2f} ×" for name in ("times_as_fast_as_plain", "cpu_ratio_to_plain")]
+        shown.add_row(way_name, *cells, f"{way['probability_off']:.1g}")
     return shown
 
 

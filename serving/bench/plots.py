@@ -20,7 +20,7 @@ def bars(path: Path, title: str, unit: str, values: Mapping[str, float]) -> Path
     figure, (axes,) = _figure((8.0, 1.2 + 0.4 * len(values)), 1)
     names = list(values)[::-1]
     drawn = axes.barh(names, [values[name] for name in names], color=COLOURS[0])
-    axes.bar_label(drawn, fmt="%.3g", padding=3)
+    axes.bar_label(drawn, fmt=_number, padding=3)
     axes.margins(x=0.12)
     axes.set_title(title)
     axes.set_xlabel(unit)
@@ -36,7 +36,7 @@ def grouped_bars(path: Path, title: str, unit: str, values: Mapping[str, Mapping
         places = [row + number * height for row, group in enumerate(values.values()) if name in group]
         lengths = [group[name] for group in values.values() if name in group]
         drawn = axes.barh(places, lengths, height, label=name, color=COLOURS[number % len(COLOURS)])
-        axes.bar_label(drawn, fmt="%.3g", padding=3, fontsize=8)
+        axes.bar_label(drawn, fmt=_number, padding=3, fontsize=8)
     axes.set_yticks([row + 0.4 - height / 2 for row in range(len(values))], list(values))
     axes.invert_yaxis()
     axes.margins(x=0.12)
@@ -62,6 +62,10 @@ def curves(path: Path, title: str, along: str, panels: Mapping[str, Mapping[str,
         place.set_ylabel(unit)
     axes[-1].legend(fontsize=8)
     return _save(figure, path)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _figure(size: tuple[float, float], panels: int) -> tuple[Figure, list[Axes]]:

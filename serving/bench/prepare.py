@@ -30,7 +30,7 @@ from radiograph.phantom import phantom
 from radiograph.prepare import HIGH_PERCENTILE, LOW_PERCENTILE
 from serving.bench import plots
 from serving.bench.process import forget_peak, usage
-from serving.bench.summary import BenchError, ratio, rounded, summarise, take_turns, times
+from serving.bench.summary import BenchError, Taken, ratio, rounded, take_turns
 
 SIDES: Final = ((900, 1200), (1760, 2140), (2800, 3400))
 """Width and height in px: a web copy, a CR plate, a flat panel."""
@@ -40,11 +40,11 @@ Way = Callable[[bytes, int], NDArray[np.uint8]]
 
 @dataclass
 class File:
-    """A radiograph to prepare, and what was measured on it: seconds, and peak memory in MB, by way."""
+    """A radiograph to prepare, and what was measured on it: times, and peak memory in MB, by way."""
 
     name: str
     content: bytes
-    taken: dict[str, list[float]] = field(default_factory=dict)
+    taken: dict[str, Taken] = field(default_factory=dict)
     peak: dict[str, float] = field(default_factory=dict)
     off: float = 0.0
 
@@ -121,14 +121,10 @@ def run(files: Sequence[File], size: int, seconds: float, rounds: int) -> dict[s
         file.off = float(np.mean(np.abs(images["plain"].astype(float) - images["radiograph"])))
         for name, way in WAYS.items():
             file.peak[name] = peak_mb(partial(way, file.content, size))
-            file.taken[name] = []
-            arms.append(partial(_turn, partial(way, file.content, size), seconds, file.taken[name]))
+            file.taken[name] = Taken()
+            arms.append(partial(file.taken[name].add, partial(way, file.content, size), seconds))
     take_turns(arms, rounds, "Preparing")
     return {"input_size": size, "files": [_figures(file) for file in files]}
-
-
-def _turn(call: Callable[[], object], seconds: float, into: list[float]) -> None:
-    into += times(call, seconds)
 
 
 def peak_mb(call: Callable[[], object]) -> float:
@@ -155,8 +151,9 @@ def _figures(file: File) -> dict[str, Any]:
     return {
         "file": file.name,
         "bytes": len(file.content),
-        **{name: {**summarise(file.taken[name]).figures(), "peak_mb": rounded(file.peak[name], 3)} for name in WAYS},
-        "times_as_fast": ratio(file.taken["plain"], file.taken["radiograph"]),
+        **{name: {**file.taken[name].figures(), "peak_mb": rounded(file.peak[name], 3)} for name in WAYS},
+        "times_as_fast": ratio(file.taken["plain"].wall, file.taken["radiograph"].wall),
+        "cpu_ratio": ratio(file.taken["plain"].cpu, file.taken["radiograph"].cpu),
         "grey_levels_apart": rounded(file.off, 2),
     }
 
@@ -164,7 +161,7 @@ def _figures(file: File) -> dict[str, Any]:
 def table(figures: Mapping[str, Any]) -> Table:
     """Return the table of a run."""
     shown = Table("file", title=f"From a file to the model's input of {figures['input_size']} px")
-    for name in ("ms", "plain ms", "times as fast", "peak MB", "plain peak MB", "grey levels apart"):
+    for name in ("ms", "plain ms", "ratio", "CPU ms", "plain CPU ms", "ratio", "peak MB", "plain peak MB", "apart"):
         shown.add_column(name, justify="right")
     for told in figures["files"]:
         mine, theirs = told["radiograph"], told["plain"]
@@ -173,6 +170,9 @@ def table(figures: Mapping[str, Any]) -> Table:
             f"{mine['p50_ms']:.1f}",
             f"{theirs['p50_ms']:.1f}",
             f"{told['times_as_fast']:.2f}",
+            f"{mine['cpu_ms']:.1f}",
+            f"{theirs['cpu_ms']:.1f}",
+            f"{told['cpu_ratio']:.2f}",
             f"{mine['peak_mb'] or 0:.0f}",
             f"{theirs['peak_mb'] or 0:.0f}",
             f"{told['grey_levels_apart']:.2f}",

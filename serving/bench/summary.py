@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,6 +77,30 @@ def times(call: Callable[[], object], seconds: float, least: int = 1) -> list[fl
         call()
         taken.append(time.perf_counter() - started)
     return taken
+
+
+@dataclass
+class Taken:
+    """How long calls took, in seconds: by the clock, and in CPU time of all threads of this process.
+
+    On a machine that others use too the clock also counts their turns; CPU time does not.
+    """
+
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+    def add(self, call: Callable[[], object], seconds: float) -> None:
+        """Call for ``seconds``, and at least once."""
+        end = time.perf_counter() + seconds
+        while not self.wall or time.perf_counter() < end:
+            started, used = time.perf_counter(), time.process_time()
+            call()
+            self.cpu.append(time.process_time() - used)
+            self.wall.append(time.perf_counter() - started)
+
+    def figures(self) -> dict[str, float | int | None]:
+        """Return the percentiles and the median of the CPU time in milliseconds, for JSON."""
+        return {**summarise(self.wall).figures(), "cpu_ms": rounded(statistics.median(self.cpu) * 1e3)}
 
 
 def take_turns(arms: Sequence[Callable[[], object]], rounds: int, name: str) -> None:
