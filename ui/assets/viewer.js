@@ -32,7 +32,7 @@ const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const place = (figure) => {
   const look = looks.get(placeOf(figure));
   const { frame, width, height, full, fit, most } = measured(figure);
-  if (!frame.clientWidth) return;
+  if (!frame.clientWidth || !look) return;
   look.zoom = clamp(look.zoom, 1, most);
   const [w, h] = [width * fit * look.zoom, height * fit * look.zoom];
   const along = (middle, size, room) => (size <= room ? 0.5 : clamp(middle, room / 2 / size, 1 - room / 2 / size));
@@ -225,7 +225,8 @@ const acts = {
 // ---- pictures come and go
 
 const arrive = () => {
-  const pictures = all("img.radiograph").map((picture) => picture.src).join();
+  // Two views may look alike, so a picture is known by its place as well.
+  const pictures = all(".marked").map((one) => placeOf(one) + one.querySelector("img.radiograph").src).join();
   const tools = element.querySelector(".tools");
   if (tools) tools.hidden = !pictures;
   const keys = element.querySelector(".keys");
