@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
 
 from training.audit_files import Scan
 from training.metrics import Metric
@@ -82,8 +81,15 @@ class AuditReport:
     def balance(self) -> dict[tuple[str, int | None], tuple[int, int]]:
         """Return for each (split, label) the number of readable files, and of the distinct radiographs kept there."""
         files = Counter((s.item.split, s.item.label) for r in self.radiographs for s in r.files)
-        distinct = Counter((r.files[0].item.split, r.files[0].item.label) for r in self.radiographs)
+        distinct = Counter((r.files[0].item.split, r.labels[0]) for r in self.kept)
         return {key: (files[key], distinct[key]) for key in sorted(files, key=str)}
+
+    @property
+    def imbalance(self) -> float:
+        """How many kept radiographs of the commoner class stand against one of the rarer; NaN where one has none."""
+        fractured = sum(radiograph.labels == (1,) for radiograph in self.kept)
+        fewer, more = sorted((fractured, len(self.kept) - fractured))
+        return more / fewer if fewer else math.nan
 
     def json_line(self) -> str:
         """Return the figures of the report as one line of JSON."""
@@ -101,8 +107,9 @@ class AuditReport:
             "grey_filled": len(self.grey_filled),
             "kept": len(self.kept),
             "balance": {f"{split or 'all'}/{label}": counts for (split, label), counts in self.balance().items()},
+            "imbalance": None if math.isnan(self.imbalance) else round(self.imbalance, 3),
             "shortcuts": {
-                name: None if np.isnan(m.value) else [round(m.value, 4), round(m.low, 4), round(m.high, 4), m.n]
+                name: None if math.isnan(m.value) else [round(m.value, 4), round(m.low, 4), round(m.high, 4), m.n]
                 for name, m in self.shortcuts.items()
             },
         }

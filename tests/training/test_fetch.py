@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from tests.training.test_audit import picture
+from tests.training.audit_trees import picture
 from training import datasets
 from training.download import TRIES, FetchError, RemoteFile, download
 from training.fetch import SOURCES, run_fetch
