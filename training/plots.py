@@ -13,20 +13,32 @@ from typing import Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from radiograph.prepare import Box
 from training.calibration import calibration_bins
-from training.metrics import Labels, Metric, Scores, rates, wilson
+from training.metrics import Labels, Metric, Rates, Scores, rates, wilson
 
 BLUE: Final = "#0072B2"
 ORANGE: Final = "#E69F00"
 GREEN: Final = "#009E73"
 RED: Final = "#D55E00"
 GREY: Final = "#666666"
+HEAT: Final = "#FF8C1A"
+"""Bright on black film and still seen on white bone."""
+_NOT_LEARNT: Final = frozenset({"epoch", "stage", "seconds", "images_per_second"})
+_FIRST_PANELS: Final = ("loss", "accuracy", "auc", "ap", "score", "pointing", "location_loss", "learning_rate")
+_SAID: Final = {
+    "auc": "AUC",
+    "ap": "average precision",
+    "score": "validation score",
+    "pointing": "map's maximum in a true box",
+}
 CYCLE: Final = (BLUE, RED, GREEN, ORANGE, "#CC79A7", "#56B4E9")
 
 
@@ -65,6 +77,10 @@ def _unit(axes: Axes, x: str, y: str) -> None:
     axes.set(xlabel=x, ylabel=y, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
 
 
+def _rates(point: Rates) -> str:
+    return f"sensitivity {point.sensitivity.value:.2f}, specificity {point.specificity.value:.2f}"
+
+
 def roc(
     labels: Labels, scores: Scores, path: Path, *, area: Metric | None = None, thresholds: Sequence[float] = ()
 ) -> Path:
@@ -76,7 +92,7 @@ def roc(
     for threshold, marker, name in zip(thresholds, "os", ("suspicion", "fracture"), strict=False):
         point = rates(labels, scores, threshold)
         at = (1 - point.specificity.value, point.sensitivity.value)
-        axes.plot(*at, marker, color=RED, label=f"{name} at {threshold:.3f}: {at[1]:.2f} / {1 - at[0]:.2f}")
+        axes.plot(*at, marker, color=RED, label=f"{name} {threshold:.3f}: {_rates(point)}")
     _unit(axes, "1 − specificity", "sensitivity")
     axes.legend(loc="lower right")
     return _save(figure, path)
@@ -147,26 +163,41 @@ def learning_curves(history: Sequence[Mapping[str, float]], path: Path) -> Path:
     """Write one panel a figure over the epochs, its ``val_`` twin in the same panel; return ``path``.
 
     ``history`` has one mapping an epoch; a figure missing in some epochs is drawn over those that have it. The key
-    ``epoch`` is the number of the epoch where given. Raises ``ValueError`` for an empty history.
+    ``epoch`` is the number of the epoch where given, and where ``stage`` changes there is a line. How fast it went is
+    left out. Raises ``ValueError`` for an empty history.
     """
-    names = sorted({key.removeprefix("val_") for row in history for key in row} - {"epoch"})
+    names = {key.removeprefix("val_") for row in history for key in row} - _NOT_LEARNT
     if not names:
         raise ValueError("There is no epoch to draw: the history is empty.")
+    epochs = [row.get("epoch", at) for at, row in enumerate(history, start=1)]
+    stages = [row.get("stage", 1) for row in history]
+    begins = [epochs[at] - 0.5 for at in range(1, len(history)) if stages[at] != stages[at - 1]]
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(4.2 * columns, 3.2 * rows), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(f"Learning curves ({len(history)} epochs)")
-    for index, name in enumerate(names, start=1):
+    lines = f", a new stage at the grey line{'s' * (len(begins) > 1)}" if begins else ""
+    figure.suptitle(f"Learning curves (epochs: {len(history)}{lines})")
+    for index, name in enumerate(sorted(names, key=_panel_order), start=1):
         axes = figure.add_subplot(rows, columns, index)
-        axes.set(title=name, xlabel="epoch")
+        axes.set(title=_SAID.get(name, name.replace("_", " ")), xlabel="epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(visible=True, alpha=0.3)
+        for begin in begins:
+            axes.axvline(begin, color=GREY, linewidth=1)
         for key, colour, style, said in ((name, BLUE, "-", "training"), (f"val_{name}", RED, "--", "validation")):
-            drawn = [(row.get("epoch", at), row[key]) for at, row in enumerate(history, start=1) if key in row]
+            drawn = [(epoch, row[key]) for epoch, row in zip(epochs, history, strict=True) if key in row]
             if drawn:
                 axes.plot(*zip(*drawn, strict=True), color=colour, linestyle=style, marker=".", label=said)
-        axes.legend(fontsize=8)
+        if name == "learning_rate":
+            axes.set_yscale("log")
+        else:
+            axes.legend(fontsize=8)
     return _save(figure, path)
+
+
+def _panel_order(name: str) -> tuple[int, str]:
+    return (_FIRST_PANELS.index(name) if name in _FIRST_PANELS else len(_FIRST_PANELS), name)
 
 
 def grid(samples: Sequence[Sample], path: Path, *, title: str, columns: int = 4) -> Path:
@@ -176,6 +207,7 @@ def grid(samples: Sequence[Sample], path: Path, *, title: str, columns: int = 4)
     """
     if not samples:
         raise ValueError("There is no picture for the grid.")
+    columns = min(columns, len(samples))
     rows = -(-len(samples) // columns)
     figure = Figure(figsize=(3.0 * columns, 3.3 * rows + 0.4), layout="constrained")
     FigureCanvasAgg(figure)
@@ -186,15 +218,24 @@ def grid(samples: Sequence[Sample], path: Path, *, title: str, columns: int = 4)
         height, width = sample.image.shape[:2]
         frame = (0.0, float(width), float(height), 0.0)
         axes.imshow(sample.image.squeeze(), cmap="gray", vmin=0, vmax=255, extent=frame)
-        seen = np.clip(sample.heatmap, 0, 1)
-        axes.imshow(seen, cmap="Oranges", vmin=0, vmax=1, alpha=0.6 * seen, extent=frame, interpolation="bilinear")
+        axes.imshow(_heat(sample.heatmap), extent=frame, interpolation="bilinear")
         for x0, y0, x1, y1 in sample.boxes:
             corner = (x0 * width, y0 * height)
             size = ((x1 - x0) * width, (y1 - y0) * height)
             axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor="#56B4E9", linewidth=1.5))
         truth = "fractured" if sample.label else "not fractured"
-        axes.set_title(f"{sample.name}\n{truth}, said {sample.probability:.2f}".strip(), fontsize=8)
+        axes.set_title(f"{_short(sample.name)}\n{truth}, said {sample.probability:.2f}".strip(), fontsize=8)
     return _save(figure, path)
+
+
+def _heat(heatmap: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return the map as one colour, the more opaque the higher: float32 [h, w, 4] in 0..1."""
+    colour = np.broadcast_to(np.array(to_rgb(HEAT), np.float32), (*heatmap.shape, 3))
+    return np.dstack([colour, 0.75 * np.clip(heatmap, 0, 1)]).astype(np.float32)
+
+
+def _short(name: str, most: int = 34) -> str:
+    return name if len(name) <= most else f"{name[: most - 12]}…{name[-11:]}"
 
 
 def hits_and_misses(samples: Sequence[Sample], threshold: float, folder: Path, *, most: int = 12) -> dict[str, Path]:

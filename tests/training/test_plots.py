@@ -89,3 +89,13 @@ def test_nothing_to_draw_is_said(draw: Callable[[Path], Path], tmp_path: Path) -
 def test_the_same_data_give_the_same_file(tmp_path: Path) -> None:
     first, second = (plots.roc(LABELS, SCORES, tmp_path / name).read_bytes() for name in ("a.png", "b.png"))
     assert first == second
+
+
+def test_learning_curves_show_where_a_stage_begins_and_not_how_long_it_took(tmp_path: Path) -> None:
+    def drawn(name: str, stages: tuple[int, int], seconds: float) -> bytes:
+        history = [{"epoch": n, "loss": 1 / n, "stage": stages[n - 1], "seconds": seconds * n} for n in (1, 2)]
+        return plots.learning_curves(history, tmp_path / name).read_bytes()
+
+    plain = drawn("plain.png", (1, 1), 1)
+    assert drawn("slow.png", (1, 1), 9) == plain
+    assert drawn("two stages.png", (1, 2), 1) != plain
