@@ -86,7 +86,10 @@ def still_features(network: keras.Model, images: NDArray[np.uint8]) -> float:
     Looks at the first pictures of ``images`` uint8 [N,S,S,1], no more than are needed to tell.
     """
     deep = keras.Model(network.input, network.get_layer("pool_deep").output)
-    features = np.asarray(deep(tf.cast(images[:_ENOUGH], tf.float32), training=False))
+    # as a graph and few at a time: run eagerly, every layer's output would stay in memory
+    forward = tf.function(lambda x: deep(tf.cast(x, tf.float32), training=False), reduce_retracing=True)
+    parts = [np.asarray(forward(images[start : start + 8])) for start in range(0, min(len(images), _ENOUGH), 8)]
+    features = np.concatenate(parts)
     return float(np.mean(np.ptp(features, axis=0) <= 1e-3 * np.abs(features).max(axis=0)))
 
 
