@@ -21,9 +21,7 @@ MOST_BESIDE: Final = 6
 """Views side by side; more would be too small to judge."""
 SENT_AT_ONCE: Final = 2
 
-GIVE_JS: Final = (
-    """(file, place) => document.dispatchEvent(new CustomEvent("osteo-pixels", { detail: { file, place } }))"""
-)
+GIVE_JS: Final = """(file, ask) => document.dispatchEvent(new CustomEvent("osteo-pixels", { detail: { file, ask } }))"""
 """Hands the original's pixels to the viewer."""
 
 Update = dict[Component, object]
@@ -31,12 +29,15 @@ Update = dict[Component, object]
 
 @dataclass(frozen=True, eq=False)
 class Viewer:
-    """The viewer's parts: the pictures, the button that shows a study side by side, and the pixels sent last."""
+    """The viewer's parts: the pictures, the button that shows a study side by side, the pixels sent last and for what.
+
+    ``ask`` is the number of the viewer's question that ``pixels`` answer.
+    """
 
     html: gr.HTML
     beside: gr.Button
     pixels: gr.DownloadButton
-    pixels_of: gr.Number
+    ask: gr.Number
 
     @property
     def changed(self) -> list[Component]:
@@ -75,26 +76,26 @@ def answer_events(viewer: Viewer, session: gr.State, place: gr.State) -> None:
         return {viewer.html: pictures.side_by_side(views), viewer.beside: gr.Button(visible=False)}
 
     def wanted(held: Session, event: gr.EventData) -> tuple[str | None, int]:
-        at = int(event.index)
+        at, ask = int(event.index), int(event.ask)
         origin = held.entries[at].origin if 0 <= at < len(held.entries) else None
         if not isinstance(origin, Source):
-            return None, at
+            return None, ask
         try:
             data = packed(read(origin.content(), frame=origin.frame))
         except (RadiographError, ArchiveError):  # deleted meanwhile; the viewer says so
-            return None, at
-        return save_bytes_to_cache(data, "pixels.bin", viewer.pixels.GRADIO_CACHE), at
+            return None, ask
+        return save_bytes_to_cache(data, "pixels.bin", viewer.pixels.GRADIO_CACHE), ask
 
     viewer.beside.click(beside, [session, place], [viewer.html, viewer.beside], api_visibility="private")
     viewer.html.download(
         wanted,
         session,
-        [viewer.pixels, viewer.pixels_of],
+        [viewer.pixels, viewer.ask],
         concurrency_limit=SENT_AT_ONCE,
         concurrency_id="pixels",
         show_progress="hidden",
         api_visibility="private",
-    ).success(None, [viewer.pixels, viewer.pixels_of], None, js=GIVE_JS, api_visibility="private")
+    ).success(None, [viewer.pixels, viewer.ask], None, js=GIVE_JS, api_visibility="private")
 
 
 def _views(session: Session, place: int) -> list[tuple[int, View]]:

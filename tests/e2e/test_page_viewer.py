@@ -175,6 +175,25 @@ def test_zooming_in_brings_every_pixel_of_the_original(
         tab.keep(artifacts_dir, "pixels")
 
 
+def test_pixels_that_come_late_never_fall_on_another_picture(
+    chromium: Browser, page: PageProcess, tmp_path: Path
+) -> None:
+    with view(chromium, page.url) as tab:
+        Image.new("L", (2000, 2500), 60).save(tmp_path / "large.png")
+        tab.drop(tmp_path / "large.png")
+        tab.wait_for_finding("large.png")
+        tab.page.evaluate("document.addEventListener('osteo-pixels', event => { window.late = event.detail; })")
+        tab.page.get_by_role("button", name="1:1").click()
+        assert drawn_size(tab) == (2000, 2500)
+        tab.drop(flat_picture(tmp_path, "suspicion"))
+        tab.wait_for_finding("suspicion.png")
+        tab.page.evaluate("document.dispatchEvent(new CustomEvent('osteo-pixels', { detail: window.late }))")
+        tab.page.wait_for_timeout(500)
+        tab.page.check("#viewer input[name=invert]")
+        assert pixel(tab) == 255 - LEVELS["suspicion"]
+        assert drawn_size(tab) == (400, 400)
+
+
 def test_a_deep_file_shows_in_another_window_what_eight_bits_had_lost(
     chromium: Browser, page: PageProcess, tmp_path: Path
 ) -> None:

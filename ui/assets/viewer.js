@@ -9,6 +9,7 @@ const fresh = () => ({ zoom: 1, x: 0.5, y: 0.5 });
 let tone = { brightness: 0, contrast: 0, invert: false };
 let looks = new Map(); // by the view's place: zoom and the middle of what is seen, in 0..1 of the picture
 let sources = new Map(); // by the view's place: its grey values, and the levels shown black and white
+let asked = []; // what the original's pixels were asked for: an answer that comes late must not fall on another picture
 let shownPictures = "";
 
 const all = (selector) => [...element.querySelectorAll(selector)];
@@ -93,7 +94,8 @@ const want = (figure) => {
   if (!source || source.asked) return;
   source.asked = true;
   tell("Fetching the original's own pixels …");
-  trigger("download", { index: placeOf(figure) });
+  asked.push({ place: placeOf(figure), pictures: shownPictures });
+  trigger("download", { index: placeOf(figure), ask: asked.length - 1 });
 };
 
 const unpack = async (file) => {
@@ -104,9 +106,9 @@ const unpack = async (file) => {
   return { width, height, low, high, values: new (depth === 2 ? Uint16Array : Uint8Array)(bytes, 20), asked: true };
 };
 
-const received = async ({ detail: { file, place } }) => {
-  if (!sources.has(place)) return;
-  const pictures = shownPictures;
+const received = async ({ detail: { file, ask } }) => {
+  const { place, pictures } = asked[ask] ?? {};
+  if (pictures !== shownPictures) return;
   try {
     if (!file) throw new Error("deleted");
     const source = await unpack(file);
