@@ -81,7 +81,7 @@ class AuditReport:
     def balance(self) -> dict[tuple[str, int | None], tuple[int, int]]:
         """Return for each (split, label) the number of readable files, and of the distinct radiographs kept there."""
         files = Counter((s.item.split, s.item.label) for r in self.radiographs for s in r.files)
-        distinct = Counter((r.files[0].item.split, r.labels[0]) for r in self.kept)
+        distinct: Counter[tuple[str, int | None]] = Counter((r.files[0].item.split, r.labels[0]) for r in self.kept)
         return {key: (files[key], distinct[key]) for key in sorted(files, key=str)}
 
     @property

@@ -7,8 +7,11 @@ no new edge to look at.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Final
 
 import numpy as np
@@ -50,14 +53,20 @@ class Blanked:
 
 def blank(images: Grey, geometries: Sequence[Geometry], *, borders: bool = True) -> Blanked:
     """Return the prepared pictures with markers, and with ``borders`` also the outermost strip, filled over."""
-    blanked, counts = images.copy(), np.zeros(len(images), np.int64)
-    for row, geometry in enumerate(geometries):
+    blanked = images.copy()
+
+    def cover(row: int) -> int:
+        geometry = geometries[row]
         content = _inner(images[row, :, :, 0], geometry)
-        mask, counts[row] = find_markers(content)
+        mask, count = find_markers(content)
         if borders:
             mask |= find_borders(content)
         _inner(blanked[row, :, :, 0], geometry)[:] = fill(content, mask)
-    return Blanked(blanked, counts)
+        return count
+
+    # SciPy's filters, where the time goes, run beside each other in threads.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return Blanked(blanked, np.fromiter(pool.map(cover, range(len(images))), np.int64, len(images)))
 
 
 def grained(images: Grey, geometries: Sequence[Geometry]) -> Grey:
@@ -265,8 +274,10 @@ def energy_on_tissue(
     """
     shares: dict[str, list[float]] = {"map_energy_on_limb": [], "area_of_limb": [], "map_energy_on_bone": [],
                                       "area_of_bone": []}  # fmt: skip
-    for heatmap, image, geometry in zip(heatmaps, images, geometries, strict=True):
-        found = tissue(image[:, :, 0], geometry, heatmap.shape[0])
+    cells = repeat(heatmaps.shape[1], len(heatmaps))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        tissues = list(pool.map(tissue, images[:, :, :, 0], geometries, cells))
+    for heatmap, found in zip(heatmaps, tissues, strict=True):
         total = max(float(heatmap.sum()), 1e-12)
         for name, where in (("limb", found.limb), ("bone", found.bone)):
             shares[f"map_energy_on_{name}"].append(float((heatmap * where).sum()) / total)
