@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,11 +42,18 @@ def ways(network: Network, scratch: Path) -> Iterator[tuple[str, Run]]:
     network.keras.export(str(plain), verbose=False)
     yield PLAIN, _saved_model(plain)
     yield EXPORTED, _exported(exported(network, scratch / "exported"))
-    if installed(ONNX):
-        yield ONNX, _onnx(network, scratch / "network.onnx")
-    for name, precision in OPENVINO.items():
+    foreign = {ONNX: partial(_onnx, network, scratch / "network.onnx")}
+    foreign |= {name: partial(_openvino, plain, precision) for name, precision in OPENVINO.items()}
+    trial = np.zeros((1, network.size, network.size, 1), np.uint8)
+    for name, build in foreign.items():
         if installed(name):
-            yield name, _openvino(plain, precision)
+            try:
+                run = build()
+                run(trial)
+            except Exception as error:  # others' conversions fail in all kinds of ways; ours is measured still
+                say(f"[bold red]LEFT OUT: {name}.[/] It cannot run this network: {str(error).splitlines()[0][:200]}")
+            else:
+                yield name, run
 
 
 def installed(name: str) -> bool:
@@ -63,8 +71,8 @@ def _predict(network: Network) -> Run:
 def _saved_model(folder: Path) -> Run:
     import tensorflow as tf
 
-    served = tf.saved_model.load(str(folder)).serve
-    return lambda images: _probability(served(tf.constant(images, tf.float32))[LOGIT].numpy())
+    loaded = tf.saved_model.load(str(folder))  # kept whole, for a function does not keep its variables
+    return lambda images: _probability(loaded.serve(tf.constant(images, tf.float32))[LOGIT].numpy())
 
 
 def _exported(folder: Path) -> Run:

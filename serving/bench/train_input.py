@@ -49,12 +49,14 @@ class Bench:
     fed: dict[str, list[float]] = field(default_factory=dict)
 
 
-def set_up(recipe: Recipe, folder: Path | None, count: int, scratch: Path) -> Bench:
-    """Return everything to measure: the data of ``folder``, or ``count`` phantoms written into ``scratch``.
+def set_up(
+    recipe: Recipe, folder: Path | None, count: int, scratch: Path, sides: tuple[int, int] = (1200, 1500)
+) -> Bench:
+    """Return everything to measure: the data of ``folder``, or ``count`` phantoms of ``sides`` px in ``scratch``.
 
     ``folder`` is a tree train/<class>, which both ways read.
     """
-    tree = folder or write_dataset(scratch, count, seed=1, size=(1200, 1500)).by_class
+    tree = folder or write_dataset(scratch, count, seed=1, size=sides).by_class
     cases = [case for case in load(tree) if case.split == "train"]
     say(f"Preparing {len(cases)} radiographs once, for {FEED} …")
     prepared = prepare_cases(cases, recipe.model.input_size)

@@ -19,7 +19,7 @@ SIZE, BATCH = 64, 4
 def bench(tmp_path_factory: pytest.TempPathFactory) -> train_input.Bench:
     """Phantoms, both inputs and a network of 64 px."""
     recipe = train_input.shrunk(Recipe(), "efficientnet-lite0", SIZE, BATCH)
-    return train_input.set_up(recipe, None, 48, tmp_path_factory.mktemp("phantoms"))
+    return train_input.set_up(recipe, None, 48, tmp_path_factory.mktemp("phantoms"), (150, 200))
 
 
 @pytest.fixture(scope="module")
