@@ -25,7 +25,7 @@ def test_the_outputs_have_the_promised_shapes() -> None:
     answer = build_model(SMALL)(np.zeros((2, 64, 64, 1), np.float32))
     assert answer[LOGIT].shape == (2,)
     assert answer[MAP].shape == (2, 8, 8)
-    assert answer[FEATURES].shape[0] == 2
+    assert answer[FEATURES].shape == (2, 24 + 40 + 80 + 112 + 192 + 320), "the channels where each stage ends"
 
 
 def test_the_network_is_flat() -> None:
@@ -40,6 +40,19 @@ def test_a_frozen_backbone_leaves_only_the_head_to_learn() -> None:
     learning = {v.path.split("_")[0] for v in network.trainable_variables if v.path.startswith("block")}
     assert learning == {f"block{n}" for n in range(10, 16)}
     assert not any("_bn" in v.path for v in network.trainable_variables if v.path.startswith(("block", "head_conv")))
+
+
+@pytest.mark.slow
+def test_the_last_stage_of_resnet152v2_can_learn_alone() -> None:
+    network = build_model(ModelConfig(backbone="resnet152v2", weights="none", input_size=64))
+    freeze(network, "resnet152v2", None)
+    head = {v.path for v in network.trainable_variables}
+    assert head
+    assert not any(path.startswith(("conv", "post_")) for path in head)
+    freeze(network, "resnet152v2", 47)
+    learning = {v.path for v in network.trainable_variables} - head
+    assert {path.split("_")[0] for path in learning} == {"conv5"}
+    assert not any("_bn" in path for path in learning)
 
 
 def test_grey_gives_the_features_that_three_equal_channels_give(shared_data: Path) -> None:
