@@ -8,8 +8,9 @@ graph. Both feed the same training step of the same network, in turns.
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,15 +23,17 @@ from rich.table import Table
 from radiograph.phantom_dataset import write_dataset
 from serving.bench import plots
 from serving.bench.summary import ratio, rounded, say, summarise, take_turns, times
-from training.datasets import MASK_STRIDE, load, prepare_cases
+from training.datasets import MASK_STRIDE, Case, load, prepare_cases
 from training.feed import Feed
 from training.model import build_model, freeze
-from training.recipe import Recipe
+from training.recipe import Recipe, Sampling
 from training.step import make_optimizer, make_step
 
 FEED: Final = "osteo's feed"
 GENERATOR: Final = "ImageDataGenerator"
 NETWORK: Final = "network alone"
+_STEPS: Final = 150
+"""Steps of an epoch on FracAtlas, about."""
 _IN_STORE: Final = 3
 """Batches that a feed which lay still has ready, or is about to have; they would be dealt in no time."""
 Batch = tuple[Any, Any, Any]
@@ -60,9 +63,19 @@ def set_up(
     cases = [case for case in load(tree) if case.split == "train"]
     say(f"Preparing {len(cases)} radiographs once, for {FEED} …")
     prepared = prepare_cases(cases, recipe.model.input_size)
-    feed = Feed(prepared, recipe)
+    feed = Feed(prepared, _with_long_epochs(recipe, cases))
     inputs = {FEED: _epochs(feed), GENERATOR: _generated(tree / "train", recipe)}
     return Bench(recipe.batch, inputs, training_step(recipe), next(_epochs(feed)))
+
+
+def _with_long_epochs(recipe: Recipe, cases: Sequence[Case]) -> Recipe:
+    """Return ``recipe`` with every picture shown so often that an epoch is as long as a real one.
+
+    With few pictures the feed would otherwise be set up anew every few steps, which no training does.
+    """
+    times_shown = math.ceil(_STEPS * recipe.batch / len(cases))
+    often = Sampling(float(times_shown), float(times_shown))
+    return replace(recipe, sampling={case.source: often for case in cases})
 
 
 def shrunk(recipe: Recipe, backbone: str, size: int, batch: int) -> Recipe:
@@ -91,7 +104,10 @@ def _epochs(feed: Feed) -> Iterator[Batch]:
 
 
 def _generated(train: Path, recipe: Recipe) -> Iterator[Batch]:
-    """Deal the pictures as the seeds do, augmented alike; their masks are empty and their places unknown."""
+    """Deal the pictures as the seeds do, augmented alike; their masks are empty and their places unknown.
+
+    Classes are numbered by the order of their folders' names, which no speed depends on.
+    """
     how, size = recipe.augmentation, recipe.model.input_size
     generator = tf.keras.preprocessing.image.ImageDataGenerator(
         rotation_range=how.rotation,

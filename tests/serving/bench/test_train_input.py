@@ -12,14 +12,14 @@ from serving.bench import train_input
 from serving.bench.train_input import FEED, GENERATOR, NETWORK
 from training.recipe import Recipe
 
-SIZE, BATCH = 64, 4
+SIZE, BATCH, COUNT = 64, 4, 48
 
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> train_input.Bench:
     """Phantoms, both inputs and a network of 64 px."""
     recipe = train_input.shrunk(Recipe(), "efficientnet-lite0", SIZE, BATCH)
-    return train_input.set_up(recipe, None, 48, tmp_path_factory.mktemp("phantoms"), (150, 200))
+    return train_input.set_up(recipe, None, COUNT, tmp_path_factory.mktemp("phantoms"), (150, 200))
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +39,10 @@ def test_an_input_deals_whole_batches_of_grey_pictures(bench: train_input.Bench,
     assert set(facts[:, 0]) <= {0.0, 1.0}
 
 
-def test_the_inputs_never_end(bench: train_input.Bench) -> None:
-    epochs = [next(bench.inputs[FEED]) for _ in range(2 * 48 // BATCH)]
-    assert all(len(images) == BATCH for images, _, _ in epochs)
+@pytest.mark.parametrize("name", [FEED, GENERATOR])
+def test_an_input_goes_on_after_all_pictures_were_shown(bench: train_input.Bench, name: str) -> None:
+    dealt = [next(bench.inputs[name]) for _ in range(2 * COUNT // BATCH)]
+    assert all(len(images) == BATCH for images, _, _ in dealt)
 
 
 def test_figures_tell_rates_and_the_share_of_the_network(told: dict[str, Any]) -> None:
