@@ -56,6 +56,9 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Write plots and grids of hits and misses here.")] = None,
     compare: Annotated[Path | None, typer.Option(help="A second version, for DeLong's and McNemar's tests.")] = None,
     outside: Annotated[Path | None, typer.Option(help="Pictures that are no limb radiographs: how many pass?")] = None,
+    folds: Annotated[
+        Path | None, typer.Option(help="Result file of osteo crossval, where the card holds none.")
+    ] = None,
     run: Annotated[
         Path | None, typer.Option(help="Folder of the training run: draw its accuracy and loss too.")
     ] = None,
@@ -79,7 +82,7 @@ def evaluate(
         return
     if run is not None:
         typer.echo(f"Learning curves: {draw_history(run, out or run)}")
-    evaluations = measure(folder, data, split, out, outside)
+    evaluations = measure(folder, data, split, out, outside, folds)
     for evaluation in evaluations:
         Console().print(table(evaluation))
     typer.echo(json_line(evaluations))

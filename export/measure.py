@@ -18,6 +18,7 @@ from export import contract
 from radiograph import RadiographError, prepare, read
 from radiograph.regions import RegionRule
 from training import plots
+from training.crossval import read_cross_validation
 from training.datasets import DataError, PreparedCases, load, prepare_cases
 from training.evaluate import Answers, Model, draw, evaluate, looks, predictions
 from training.metrics import Metric, wilson
@@ -34,18 +35,27 @@ class MeasureError(Exception):
 
 
 def measure(
-    version_dir: Path, folders: Sequence[Path], split: str, out: Path | None = None, outside: Path | None = None
+    version_dir: Path,
+    folders: Sequence[Path],
+    split: str,
+    out: Path | None = None,
+    outside: Path | None = None,
+    folds: Path | None = None,
 ) -> list[Evaluation]:
     """Return the evaluation of a version on ``split`` ("all": every case) of each data folder, pictures into ``out``.
 
     Where the folder has a train split, baselines that never saw a picture are trained on it for comparison.
-    ``outside`` is a folder of pictures that no limb radiograph model should answer. Raises ``MeasureError``,
+    ``outside`` is a folder of pictures that no limb radiograph model should answer; ``folds`` is a cross-validation's
+    result, held against what should be reached instead of the one on the card. Raises ``MeasureError``,
     ``DataError``, ``CardError``.
     """
     card = contract.read_card(version_dir)
     model = load_version(version_dir, card.temperature, card.bias)
     rule = RegionRule(**card.region_rule) if card.region_rule else None
     turned_away = flagged_of_outside(model, outside, card.input_size) if outside else {}
+    stated: dict[str, Metric | contract.Metric] = {**card.metrics}
+    if folds is not None:
+        stated.update(read_cross_validation(folds))
     found = []
     for folder in folders:
         cases = load(folder)
@@ -60,7 +70,7 @@ def measure(
         )
         looked = looks(model, prepared, predicted, answers, card.thresholds)
         metrics = {**evaluation.metrics, **looked, "flagged": flagged, **turned_away}
-        targets = hold_against(name, split, metrics, card.metrics)
+        targets = hold_against(name, split, metrics, stated)
         found.append(replace(evaluation, metrics=metrics, targets=targets))
         if out is not None:
             draw(prepared, predicted, answers.heatmaps, found[-1], out / name)

@@ -149,7 +149,7 @@ def release(
 
     Raises ``ReleaseError`` or ``VersionError``; nothing half-written stays behind.
     """
-    folds = _fold_metrics(report.folds) if report.folds else {}
+    folds = read_cross_validation(report.folds) if report.folds else {}
     answering, rule = calibrate(network, splits.train, splits.val)
     evaluations: list[Evaluation] = []
 
@@ -170,11 +170,6 @@ def release(
         write_golden(folder, card.input_size)
 
     return publish(base, build, version=version), evaluations
-
-
-def _fold_metrics(result: Path) -> dict[str, Metric]:
-    source, count, metrics = read_cross_validation(result)
-    return {f"{source}/{count}-fold/{name}": metric for name, metric in metrics.items()}
 
 
 def _for_card(metrics: Mapping[str, Metric]) -> dict[str, contract.Metric]:

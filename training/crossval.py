@@ -95,12 +95,16 @@ def table(result: CrossValidation) -> Table:
     return shown
 
 
-def read_cross_validation(file: Path) -> tuple[str, int, dict[str, Metric]]:
-    """Return source, number of folds and pooled figures of a ``crossval.json``; raise ``DataError`` on another file."""
+def read_cross_validation(file: Path) -> dict[str, Metric]:
+    """Return the pooled figures of a ``crossval.json`` by the names a model card gives them.
+
+    These are ``"<data set>/<folds>-fold/<figure>"``. Raises ``DataError`` on another file.
+    """
     try:
         raw = json.loads(file.read_text(encoding="utf-8"))
-        return raw["source"], raw["count"], {name: Metric(**metric) for name, metric in raw["metrics"].items()}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        where = f"{raw['source']}/{raw['count']}-fold"
+        return {f"{where}/{name}": Metric(**metric) for name, metric in raw["metrics"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{file} is not a result of: osteo crossval") from error
 
 

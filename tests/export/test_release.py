@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from export import contract
 from export.golden import GOLDEN
-from export.measure import load_version
+from export.measure import load_version, measure
 from export.release import ReleaseError, Report, release_weights
 from export.versions import versions
 from radiograph.phantom_dataset import write_dataset
@@ -112,6 +113,19 @@ def test_the_card_has_what_lies_outside_and_the_cross_validation(released: Path,
     card = contract.read_card(released)
     assert card.metrics[f"{data.name}/test/flagged_of_outside"].value == 1.0
     assert card.metrics["small/5-fold/auc"] == contract.Metric(0.9, 0.8, 0.95, 30)
+
+
+def test_a_cross_validation_beside_the_card_is_held_against_what_should_be_reached(
+    released: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(data, tmp_path / "fracatlas")
+    folds = tmp_path / RESULT
+    metrics = {"auc": asdict(Metric(0.9, 0.8, 0.95, 30))}
+    folds.write_text(json.dumps({"source": "bonedata", "count": 5, "metrics": metrics}))
+    for given, reached in ((None, "not measured"), (folds, "floor")):
+        (evaluation,) = measure(released, [tmp_path / "fracatlas"], "test", folds=given)
+        assert [row.reached for row in evaluation.targets if row.key == "bonedata/5-fold/auc"] == [reached]
 
 
 def test_the_card_counts_fractures_by_probability(released: Path, data: Path) -> None:

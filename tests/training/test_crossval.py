@@ -36,9 +36,8 @@ def test_every_case_of_the_source_is_read_once(
     assert result.images == 12
     assert result.metrics["auc"].n == 12
     assert sum(fold.n for fold in result.by_fold) == 12
-    source, count, metrics = read_cross_validation(tmp_path / "run" / RESULT)
-    assert (source, count) == ("small", 2)
-    assert metrics == result.metrics
+    told = read_cross_validation(tmp_path / "run" / RESULT)
+    assert told == {f"small/2-fold/{name}": metric for name, metric in result.metrics.items()}
     for fold in (1, 2):
         assert (tmp_path / "run" / f"fold-{fold}" / "best.npz").is_file()
 
