@@ -4,7 +4,8 @@
 
 Every one takes prepared pixels as the plain body of a POST to /predict, uint8 [S,S,1], which is the fastest they can
 be asked, and answers JSON with all outputs, the heat map as float32 bytes in base64. `seeds` also takes a whole file at
-/file. Where there is batching, it is set as in ``serving/batching.config``. BentoML stands in ``peer_bentoml``.
+/file. Where there is batching, it is set as in ``serving/batching.config``. BentoML and LitServe start workers that
+import their service again; they stand in ``peer_bentoml`` and ``peer_litserve``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +86,7 @@ def fastapi(version: Path, port: int) -> None:
         return await run_in_threadpool(lambda: told(run(image[None]), 0))
 
     predict.__annotations__["request"] = Request
-    app.post("/predict")(predict)
+    app.post("/predict", response_model=None)(predict)
     _uvicorn(app, port)
 
 
@@ -120,39 +121,8 @@ def seeds(version: Path, port: int) -> None:
 
     for path, handler in (("/predict", predict), ("/file", predict_file)):
         handler.__annotations__["request"] = Request
-        app.post(path)(handler)
+        app.post(path, response_model=None)(handler)
     _uvicorn(app, port)
-
-
-def litserve(version: Path, port: int) -> None:
-    """LitServe with its batching."""
-    import litserve as ls
-    from fastapi import Body
-
-    class Api(ls.LitAPI):  # type: ignore[misc]
-        """The steps of LitServe."""
-
-        def setup(self, device: str) -> None:  # noqa: ARG002
-            self.run, self.side = load(version), side_of(version)
-
-        def decode_request(self, request: Any) -> NDArray[np.uint8]:
-            return pixels(request, self.side)
-
-        def batch(self, inputs: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-            return np.stack(inputs)
-
-        def predict(self, images: NDArray[np.uint8]) -> list[dict[str, Any]]:
-            return all_told(self.run(images))
-
-        def unbatch(self, output: list[dict[str, Any]]) -> list[dict[str, Any]]:
-            return output
-
-        def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
-            return output
-
-    Api.decode_request.__annotations__["request"] = Annotated[bytes, Body(media_type="application/octet-stream")]
-    api = Api(max_batch_size=MAX_BATCH, batch_timeout=WAIT_SECONDS, api_path="/predict")
-    ls.LitServer(api, accelerator="cpu", timeout=False).run(host=HOST, port=port, generate_client_file=False)
 
 
 def ray(version: Path, port: int) -> None:
@@ -189,7 +159,6 @@ def _uvicorn(app: Any, port: int) -> None:
 SERVERS: Final[Mapping[str, Callable[[Path, int], None]]] = {
     "fastapi": fastapi,
     "seeds": seeds,
-    "litserve": litserve,
     "ray": ray,
 }
 
