@@ -21,7 +21,8 @@ _UP: Final = Look("up", "", "", '<circle cx="12" cy="12" r="6" fill="currentColo
 def _slider(name: str, label: str, low: int, value: int) -> str:
     return (
         f'<label class="range"><span>{label}</span>'
-        f'<input type="range" name="{name}" min="{low}" max="100" value="{value}"><output>{value}</output></label>'
+        f'<input type="range" name="{name}" min="{low}" max="100" value="{value}">'
+        f'<span class="now" aria-hidden="true">{value}</span></label>'
     )
 
 

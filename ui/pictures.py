@@ -105,7 +105,8 @@ def _figure(view: View, place: int, kind: str, label: str, over: str, caption: s
     return (
         f'<figure class="view {kind}" data-place="{place}" data-full="{full_width},{full_height}"'
         f'{" data-deep" if view.deep else ""} style="--w:{width};--h:{height}">'
-        f'<div class="frame" tabindex="0" role="group" aria-label="{escape(label)}" aria-describedby="viewer-keys">'
+        f'<div class="frame" tabindex="0" role="group" aria-label="{escape(f"Move and zoom {view.file}, {kind}")}" '
+        'aria-describedby="viewer-keys">'
         f'<div class="stack" role="img" aria-label="{escape(label)}">'
         f'<img class="{name}" alt=""{source}><canvas class="pixels" hidden></canvas>{over}</div></div>'
         f'<figcaption>{caption}<output class="zoom"></output></figcaption></figure>'

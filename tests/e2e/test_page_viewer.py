@@ -118,7 +118,7 @@ def test_brightness_contrast_and_inversion_set_the_grey_values_exactly(
         slide(tab, "brightness", brightness)
         slide(tab, "contrast", contrast)
         tab.page.set_checked("#viewer input[name=invert]", invert)
-        expect(tab.page.locator("input[name=brightness] + output")).to_have_text(str(brightness))
+        expect(tab.page.locator("input[name=brightness] + .now")).to_have_text(str(brightness))
         assert LEVELS["suspicion"] == 125
         tab.page.wait_for_timeout(100)
         assert pixel(tab) == pytest.approx(expected, abs=1)
@@ -141,7 +141,7 @@ def test_dragging_sets_the_window_with_shift_or_as_the_chosen_tool_and_reset_tak
         tab.page.mouse.move(x + 20, y - 40, steps=4)
         tab.page.mouse.up()
         tab.page.keyboard.up("Shift")
-        values = [tab.text(f"input[name={name}] + output") for name in ("brightness", "contrast")]
+        values = [tab.text(f"input[name={name}] + .now") for name in ("brightness", "contrast")]
         assert values == ["20", "10"]
         assert pixel(tab) > 170
         tab.page.focus(FRAME)
@@ -149,7 +149,7 @@ def test_dragging_sets_the_window_with_shift_or_as_the_chosen_tool_and_reset_tak
         assert tab.page.is_checked("#viewer input[name=invert]")
         tab.page.keyboard.press("r")
         assert not tab.page.is_checked("#viewer input[name=invert]")
-        assert tab.text("input[name=brightness] + output") == "0"
+        assert tab.text("input[name=brightness] + .now") == "0"
         expect(tab.page.locator(".marked canvas")).to_be_hidden()
 
 

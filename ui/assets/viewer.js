@@ -46,7 +46,9 @@ const place = (figure) => {
   });
   frame.classList.toggle("zoomed", look.zoom > 1.001);
   const percent = Math.round((100 * w) / full);
-  figure.querySelector(".zoom").textContent = `Zoom ${percent} %`;
+  const told = figure.querySelector(".zoom");
+  // Announced by screen readers, so only where it has changed.
+  if (told.textContent !== `Zoom ${percent} %`) told.textContent = `Zoom ${percent} %`;
   // The shown picture may be smaller than the original: its own pixels are asked for once they could be seen.
   if (full > width && w * devicePixelRatio > 1.05 * width) want(figure);
 };
