@@ -39,7 +39,8 @@ reproduce: .venv/.installed ## train the shipped model again: DATA='path/to/frac
 	@test -n "$(DATA)" || { echo "Say where the data is: make reproduce DATA='path/to/fracatlas path/to/bonedata'" >&2; exit 2; }
 	$(BIN)/osteo train --config fracture-384 $(DATA:%=--data %)
 	$(BIN)/osteo train --config fracture-448 --from runs/fracture-384/best.npz $(DATA:%=--data %)
-	$(BIN)/osteo train --config fracture --from runs/fracture-448/best.npz $(DATA:%=--data %)
+	$(BIN)/osteo train --config fracture-renewed --from runs/fracture-448/best.npz $(DATA:%=--data %)
+	$(BIN)/osteo train --config fracture --from runs/fracture-renewed/best.npz $(DATA:%=--data %)
 	$(BIN)/osteo export runs/fracture $(DATA:%=--data %)
 
 lock: build/uv/bin/uv ## write requirements.lock again from pyproject.toml

@@ -80,7 +80,7 @@ def crossval(
 ) -> None:
     """Cross-validate a recipe on a small set: each radiograph is read by a network that never saw its group.
 
-    Example: osteo crossval --data fracatlas --data bonedata --of bonedata --from runs/fracture-448/best.npz
+    Example: osteo crossval --data fracatlas --data bonedata --of bonedata --from runs/fracture-renewed/best.npz
     """
     import json
     from dataclasses import replace
