@@ -215,7 +215,8 @@ class Worklist:
                 done += len(finished)
                 self._keep_uploads()
                 yield Progress(total - (count - done), total, seconds_left(time.monotonic() - started, done, count))
-        yield Progress(total - len(self.unfinished()), total, stopped=self._stopped)
+        left = len(self.unfinished())
+        yield Progress(total - left, total, stopped=self._stopped if left else "")
 
     def to_csv(self) -> str:
         """Return all rows, in the order of the files, as CSV (RFC 4180) with a line of ``COLUMNS``."""

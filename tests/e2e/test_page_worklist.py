@@ -117,6 +117,7 @@ def test_sixty_files_are_read_sorted_filtered_and_opened(
         assert all(tab.page.locator("#worklist-table .why").all_inner_texts())
         tab.keep(artifacts_dir, "worklist-bad")
         tab.page.click("#worklist-table .chips >> text=All")
+        tab.page.wait_for_function("() => document.querySelectorAll('#worklist-table tbody tr').length === 50")
         tab.page.focus("#worklist-table th button >> nth=0")
         tab.page.keyboard.press("Enter")
         tab.page.wait_for_selector("th[aria-sort=ascending]")
@@ -151,7 +152,7 @@ def test_sixty_real_files_with_the_shipped_model(
 def test_a_list_is_cancelled_read_on_extended_and_cleared(
     chromium: Browser, page: PageProcess, drawn_files: list[Path], artifacts_dir: Path, tmp_path: Path
 ) -> None:
-    slow = [flat_picture(tmp_path, "slow", f"slow-{number}.png") for number in range(2)]
+    slow = [flat_picture(tmp_path, "slow", f"slow-{number}.png") for number in range(8)]
     with view(chromium, page.url) as tab:
         drop(tab, *drawn_files[:4], *slow, *drawn_files[4:8])
         tab.page.wait_for_selector("#worklist-table tbody tr")
@@ -162,10 +163,10 @@ def test_a_list_is_cancelled_read_on_extended_and_cleared(
         tab.keep(artifacts_dir, "worklist-cancelled")
         tab.page.click("#worklist-proceed")
         tab.page.wait_for_selector("#worklist-summary .list-summary", state="detached")
-        assert finished(tab) == "10 files in the list."
+        assert finished(tab) == "16 files in the list."
         tab.page.set_input_files("#worklist-upload input[type=file]", [flat_picture(tmp_path, "fracture")])
         tab.page.wait_for_selector("#worklist-table button >> text=fracture.png")
-        assert finished(tab) == "11 files in the list."
+        assert finished(tab) == "17 files in the list."
         tab.page.click("#worklist-clear")
         tab.page.wait_for_selector("#worklist-table .list-empty")
         tab.keep(artifacts_dir, "worklist-empty")
