@@ -15,6 +15,7 @@ COPY radiograph radiograph
 COPY training/__init__.py training/commands.py training/
 COPY export/__init__.py export/commands.py export/contract.py export/manifest.py export/registry.py export/versions.py export/
 COPY serving/*.py serving/
+COPY serving/bench serving/bench
 COPY ui ui
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
