@@ -14,7 +14,7 @@ import pytest
 
 from training.backbones import BackboneError, backbone
 from training.model import FEATURES, LOGIT, MAP, ModelConfig, build_model, freeze
-from training.recipe import Recipe
+from training.recipe import Recipe, load_recipe
 from training.torch_file import TorchFileError, read_tensors
 from training.weights import WeightsError, load_weights, recipe_of, save_weights
 
@@ -49,7 +49,7 @@ def test_the_last_stage_of_resnet152v2_can_learn_alone() -> None:
     head = {v.path for v in network.trainable_variables}
     assert head
     assert not any(path.startswith(("conv", "post_")) for path in head)
-    freeze(network, "resnet152v2", 47)
+    freeze(network, "resnet152v2", load_recipe(Path("resnet152v2")).stages[-1].first_trainable_block)
     learning = {v.path for v in network.trainable_variables} - head
     assert {path.split("_")[0] for path in learning} == {"conv5"}
     assert not any("_bn" in path for path in learning)
