@@ -14,6 +14,7 @@ import typer
 import yaml
 
 from export import contract
+from export.versions import newest
 from osteo import app
 from serving.embedded.options import parse_command_line
 from tests.test_compose import settings
@@ -163,7 +164,7 @@ def test_the_azure_deployment_is_the_pinned_image_at_the_model_s_routes(project_
     # The port of the image's own entry point (tensorflow_serving/tools/docker/Dockerfile).
     assert {route["port"] for route in routes.values()} == {8501}
     published = (project_root / "deploy/azureml" / deployment["model"]["path"]).resolve()
-    assert (published / "1" / "saved_model.pb").is_file()
+    assert (newest(published) / "saved_model.pb").is_file()
     given = deployment["environment_variables"]
     where = f"{deployment['model']['name']}/{deployment['model']['version']}"
     assert given["MODEL_BASE_PATH"] == f"/var/azureml-app/azureml-models/{where}"
