@@ -38,12 +38,18 @@ def prepare_grey(grey: Tensor, size: int) -> Tensor:
     shape = tf.cast(tf.shape(grey)[:2], tf.float64)
     scale = tf.cast(size, tf.float64) / tf.reduce_max(shape)
     inner = tf.clip_by_value(tf.cast(tf.round(shape * scale), tf.int32), 1, size)
-    scaled = tf.round(tf.image.resize(grey, inner, "bilinear", antialias=True))
-    content = _stretch(tf.clip_by_value(scaled, 0.0, 255.0))
+    # as Pillow does: along the rows first, and whole grey levels between the two passes
+    across = _scaled(grey, tf.stack([tf.shape(grey)[0], inner[1]]))
+    content = _stretch(_scaled(across, inner))
     before = (size - inner) // 2
     after = size - inner - before
     padded = tf.pad(content, tf.stack([[before[0], after[0]], [before[1], after[1]], [0, 0]]))
     return tf.ensure_shape(tf.cast(padded, tf.uint8), [size, size, 1])
+
+
+def _scaled(grey: Tensor, size: Tensor) -> Tensor:
+    # halves go up there, not to the even level
+    return tf.clip_by_value(tf.floor(tf.image.resize(grey, size, "bilinear", antialias=True) + 0.5), 0.0, 255.0)
 
 
 def _stretch(content: Tensor) -> Tensor:
