@@ -6,15 +6,17 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
+from export import contract
+from export.versions import newest
 from tests import processes
-from tests.contract_model import LEVELS
+from tests.contract_model import LEVELS, THRESHOLDS
 from tests.model_server import ROOT
 
 SIZES = {"desktop": (1280, 860), "phone": (390, 844)}
@@ -41,6 +43,14 @@ def page_process(log: Path, env: Mapping[str, str] | None = None, **settings: ob
     finally:
         left = running.interrupt()
     assert left == []
+
+
+def write_card(path: Path, *counted: contract.CalibrationBin) -> Path:
+    """Write the shipped card with the test model's thresholds and ``counted`` radiographs by probability."""
+    shipped = contract.read_card(newest(ROOT / "models" / contract.MODEL_NAME))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(replace(shipped, thresholds=THRESHOLDS, calibration=counted).to_json())
+    return path
 
 
 @dataclass

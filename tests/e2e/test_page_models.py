@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,7 @@ from gradio_client import Client, handle_file
 from playwright.sync_api import Browser
 
 from export import contract
-from export.versions import newest
-from tests.contract_model import THRESHOLDS
-from tests.e2e.page_process import SIZES, PageProcess, View, flat_picture, page_process, view
+from tests.e2e.page_process import SIZES, PageProcess, View, flat_picture, page_process, view, write_card
 from tests.e2e.test_page_versions import FLAGS, LABELS, labelled
 from tests.model_server import ModelServer, publish, serve
 
@@ -35,14 +33,11 @@ def bins() -> tuple[contract.CalibrationBin, ...]:
 
 
 @pytest.fixture(scope="module")
-def cards(project_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of cards: version 1 without counts by probability, version 2 with them."""
     folder = tmp_path_factory.mktemp("cards")
-    shipped = replace(contract.read_card(newest(project_root / "models" / "fracture")), thresholds=THRESHOLDS)
-    for version, calibration in ((1, ()), (2, bins())):
-        path = folder / str(version) / contract.CARD_PATH
-        path.parent.mkdir(parents=True)
-        path.write_text(replace(shipped, calibration=calibration).to_json())
+    write_card(folder / "1" / contract.CARD_PATH)
+    write_card(folder / "2" / contract.CARD_PATH, *bins())
     return folder
 
 

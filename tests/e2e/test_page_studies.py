@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
 
 from export import contract
-from export.versions import newest
-from tests.contract_model import THRESHOLDS
-from tests.e2e.page_process import SIZES, PageProcess, flat_picture, page_process, view
+from tests.e2e.page_process import SIZES, PageProcess, flat_picture, page_process, view, write_card
 from tests.model_server import ModelServer
 from tests.radiograph import files
 from ui.page import VIEWS_AT_ONCE
@@ -22,15 +19,11 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def carded(
-    model_server: ModelServer, project_root: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PageProcess]:
+def carded(model_server: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageProcess]:
     """The page with a card of the test model: 80 of 100 with a probability from 70 % were fractured."""
     folder = tmp_path_factory.mktemp("carded")
-    shipped = contract.read_card(newest(project_root / "models" / "fracture"))
-    counted = contract.CalibrationBin(0.7, 1.0, contract.Metric(0.8, 0.71, 0.87, 100))
-    (folder / "card.json").write_text(replace(shipped, thresholds=THRESHOLDS, calibration=(counted,)).to_json())
-    with page_process(folder / "page.log", server=model_server.target, card=str(folder / "card.json")) as process:
+    card = write_card(folder / "card.json", contract.CalibrationBin(0.7, 1.0, contract.Metric(0.8, 0.71, 0.87, 100)))
+    with page_process(folder / "page.log", server=model_server.target, card=str(card)) as process:
         yield process
 
 

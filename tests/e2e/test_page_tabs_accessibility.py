@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
 
 from export import contract
-from export.versions import newest
-from tests.contract_model import THRESHOLDS
-from tests.e2e.page_process import SIZES, PageProcess, View, flat_picture, page_process, view
+from tests.e2e.page_process import SIZES, PageProcess, View, flat_picture, page_process, view, write_card
 from tests.e2e.test_page_accessibility import faults
 from tests.model_server import ModelServer
 
@@ -20,18 +17,14 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def whole(
-    model_server: ModelServer, project_root: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PageProcess]:
+def whole(model_server: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageProcess]:
     """The page with everything on: a card, a choice of version, feedback."""
     folder = tmp_path_factory.mktemp("whole")
-    shipped = contract.read_card(newest(project_root / "models" / "fracture"))
-    counted = contract.CalibrationBin(0.0, 1.0, contract.Metric(0.4, 0.3, 0.5, 100))
-    (folder / "card.json").write_text(replace(shipped, thresholds=THRESHOLDS, calibration=(counted,)).to_json())
+    card = write_card(folder / "card.json", contract.CalibrationBin(0.0, 1.0, contract.Metric(0.4, 0.3, 0.5, 100)))
     with page_process(
         folder / "page.log",
         server=model_server.target,
-        card=str(folder / "card.json"),
+        card=str(card),
         feedback=str(folder / "feedback"),
         choose_version=True,
     ) as process:
