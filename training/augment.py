@@ -23,7 +23,8 @@ class Augmentation:
     the picture's side; ``gamma``, ``contrast`` as factors either way; ``noise`` as a standard deviation in grey levels;
     ``sharpness`` as the largest share of a picture's finest detail taken away or doubled; ``blank_border`` is the
     largest share of a side blacked out, ``blank_patches`` the number of small patches, so that markers and borders
-    teach nothing.
+    teach nothing. A share ``unwarped`` of the pictures is mirrored at most: every other warp smooths what it moves, and
+    the pictures to be read later are as sharp as these.
     """
 
     flip_horizontal: bool = True
@@ -38,6 +39,7 @@ class Augmentation:
     sharpness: float = 0.0
     blank_border: float = 0.06
     blank_patches: int = 2
+    unwarped: float = 0.0
 
 
 def augment(images: Tensor, masks: Tensor, seed: Tensor, how: Augmentation) -> tuple[Tensor, Tensor]:
@@ -82,8 +84,12 @@ def _affine(draw: _Draw, how: Augmentation) -> Tensor:
     """Return [N,2,3]: from output to input, in a square from -1 to 1 around the picture's centre."""
     angle = draw.uniform(-how.rotation, how.rotation) * (math.pi / 180)
     zoom, stretch = draw.factor(how.zoom), draw.factor(how.stretch)
-    sx, sy = zoom * stretch * draw.sign(how.flip_horizontal), zoom / stretch * draw.sign(how.flip_vertical)
+    flip_x, flip_y = draw.sign(how.flip_horizontal), draw.sign(how.flip_vertical)
     dx, dy = draw.uniform(-2 * how.shift, 2 * how.shift), draw.uniform(-2 * how.shift, 2 * how.shift)
+    if how.unwarped > 0:
+        warped = tf.cast(draw.uniform(0.0, 1.0) >= how.unwarped, tf.float32)
+        angle, dx, dy, zoom, stretch = angle * warped, dx * warped, dy * warped, zoom**warped, stretch**warped
+    sx, sy = zoom * stretch * flip_x, zoom / stretch * flip_y
     cos, sin = tf.cos(angle), tf.sin(angle)
     rows = [tf.stack([cos * sx, -sin * sy, dx], -1), tf.stack([sin * sx, cos * sy, dy], -1)]
     return tf.stack(rows, 1)

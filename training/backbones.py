@@ -51,6 +51,8 @@ _LITE0_STAGES: Final = (
     (6, 5, 2, 192, 4),
     (6, 3, 1, 320, 1),
 )
+_MOMENTUM: Final = 0.95
+"""Of BatchNorm where a recipe lets it learn: its statistics must follow within an epoch of some 150 steps."""
 _LITE0_BLOCKS: Final = sum(stage[-1] for stage in _LITE0_STAGES)
 _LITE0_ENDS: Final = (
     "block2_add",
@@ -68,7 +70,7 @@ def _conv_bn(x: Tensor, name: str, *, filters: int, kernel: int, stride: int = 1
         x = keras.layers.Conv2D(filters, kernel, stride, "same", use_bias=False, name=name)(x)
     else:
         x = keras.layers.DepthwiseConv2D(kernel, stride, "same", use_bias=False, name=name)(x)
-    x = keras.layers.BatchNormalization(epsilon=1e-3, name=f"{name}_bn")(x)
+    x = keras.layers.BatchNormalization(momentum=_MOMENTUM, epsilon=1e-3, name=f"{name}_bn")(x)
     return keras.layers.ReLU(6.0, name=f"{name}_relu")(x) if relu else x
 
 

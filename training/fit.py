@@ -135,7 +135,7 @@ class _State:
 
     def run_stage(self, index: int, stage: Stage, saved: Checkpoint | None) -> None:
         self.stage = index
-        freeze(self.network, self.recipe.model.backbone, stage.first_trainable_block)
+        freeze(self.network, self.recipe.model.backbone, stage.first_trainable_block, self.recipe.norms_from_block)
         with self.strategy.scope():
             optimizer = make_optimizer(self.network, self.recipe, stage)
         if saved is not None and "optimizer" in saved.arrays:

@@ -69,16 +69,22 @@ def build_model(config: ModelConfig) -> keras.Model:
     return model
 
 
-def freeze(model: keras.Model, backbone_name: str, first_trainable_block: int | None) -> None:
+def freeze(
+    model: keras.Model, backbone_name: str, first_trainable_block: int | None, norms_from_block: int | None = None
+) -> None:
     """Set which layers learn: the head always, the backbone from ``first_trainable_block`` on (None: not at all).
 
-    BatchNorm of the backbone never learns: with batches of 16 its statistics would be worse than ImageNet's.
+    BatchNorm of the backbone learns, and counts its statistics, only from ``norms_from_block`` on and only where the
+    other layers of its block learn. Where it does not, a high learning rate may drive a block's features into the flat
+    ends of their ReLUs, from which nothing brings them back.
     """
     block_of = backbone(backbone_name).block_of
     for layer in model.layers:
         block = block_of(layer.name)
-        learns = block is None or (first_trainable_block is not None and block >= first_trainable_block)
-        layer.trainable = learns and not (block is not None and isinstance(layer, keras.layers.BatchNormalization))
+        first: int | None = first_trainable_block
+        if first is not None and isinstance(layer, keras.layers.BatchNormalization):
+            first = None if norms_from_block is None else max(first, norms_from_block)
+        layer.trainable = block is None or (first is not None and block >= first)
 
 
 def _norm(name: str) -> keras.layers.Layer:

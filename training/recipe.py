@@ -63,6 +63,7 @@ class Recipe:
 
     ``start`` is a weights file of an earlier run of the same network, at any input size; "" starts from ImageNet.
     With ``renew_from_block`` the backbone's blocks from that one on begin from ImageNet even so (``training.renew``).
+    With ``norms_from_block`` BatchNorm of the backbone learns from that block on (``training.model.freeze``).
     A stage ends early when the validation loss has not fallen for ``patience`` epochs (0: never). ``ema`` is the
     momentum of the averaged weights, which are the ones that are validated and kept; 0 keeps the last step's.
     """
@@ -75,6 +76,7 @@ class Recipe:
     patience: int = 0
     start: str = ""
     renew_from_block: int | None = None
+    norms_from_block: int | None = None
     class_weight: Literal["none", "balanced"] = "none"
     model: ModelConfig = field(default_factory=ModelConfig)
     augmentation: Augmentation = field(default_factory=Augmentation)
