@@ -63,12 +63,14 @@ class Catalog:
             models = {model.name: model for model in config.model_config_list.config}
             new = [name for name in models if name not in self._models]
             removed = [name for name in self._models if name not in models]
+            changed = (models, labels) != (self._models, self.labels)
             with self._polling:
                 self._models = models
                 self.labels = labels
                 for name in removed:
                     self._manager.aspire(name, {})
-        log.info("config applied models=%s removed=%s", ",".join(sorted(models)), ",".join(sorted(removed)))
+        if changed:
+            log.info("config applied models=%s removed=%s", ",".join(sorted(models)), ",".join(sorted(removed)))
         if self._options.file_system_poll_wait_seconds >= 0:
             self.poll_once()
         self._manager.wait_until_available(new, wait_seconds, lambda: self._stopped.is_set() or give_up())
@@ -127,13 +129,11 @@ class Catalog:
                 log.exception("file system poll failed unexpectedly")
 
     def _poll_config(self) -> None:
-        applied: ModelServerConfig | None = None
+        # every time, also when the file did not change: a config given over gRPC meanwhile lasts until the next look
         while not self._stopped.wait(self._options.model_config_file_poll_wait_seconds):
             try:
                 config = read_text_proto(self._options.model_config_file, ModelServerConfig())
-                if config != applied:
-                    self.apply(config, self._options.max_reload_wait_seconds, self._stopped.is_set)
-                    applied = config
+                self.apply(config, self._options.max_reload_wait_seconds, self._stopped.is_set)
             except ServingError as error:
                 log.error("config file not taken over path=%s error=%r", self._options.model_config_file, str(error))
             except Exception:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +185,37 @@ def test_with_the_flag_only_unassigned_labels_go_to_unloaded_versions(
         file.write_text("model_config_list { config { nonsense")
         time.sleep(1.5)
         assert labelled(client, "later", "stable") == 3.0
+
+
+def test_the_polled_file_wins_over_a_config_given_over_grpc(
+    start_server: StartServer, saved_models: Path, tmp_path: Path
+) -> None:
+    base = saved_models / "constant"
+    entry = f'name: "polled" base_path: "{base}" model_platform: "tensorflow" version_labels {{ key: "filed" value: 3 }}'
+    file = tmp_path / "models.config"
+    file.write_text(f"model_config_list {{ config {{ {entry} }} }}")
+    server: ServerProcess = start_server(
+        f"--model_config_file={file}",
+        "--model_config_file_poll_wait_seconds=1",
+        "--allow_version_labels_for_unavailable_models",
+    )
+    with server.address.channel() as channel:
+        client = Client(channel)
+        client.wait_for("polled", {3: "AVAILABLE"})
+        for given in ("first", "second"):
+            client.reload([config("polled", base, version_labels={given: 3})])
+            until(lambda: labelled(client, "polled", "filed") == 3.0)
+            with pytest.raises(grpc.RpcError, match=f"Unrecognized servable version label: {given}"):
+                labelled(client, "polled", given)
+
+
+def until(holds: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if holds():
+                return
+        except grpc.RpcError:
+            pass
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -12,6 +12,7 @@ from export import contract
 from export.versions import newest
 from ui import figures, models_html
 from ui.models import Models, Version
+from ui.words import percent
 
 
 def counted(*bins: tuple[float, float, int, int]) -> tuple[contract.CalibrationBin, ...]:
@@ -80,8 +81,8 @@ def test_every_figure_of_the_shipped_card_has_value_interval_and_n(shipped: cont
     for metric in shipped.metrics.values():
         assert f"{metric.value:.3f}" in drawn
         assert f"{metric.low:.3f} to {metric.high:.3f}" in drawn
-    assert "6.0 %" in drawn
-    assert "36 %" in drawn
+    for threshold in shipped.thresholds:
+        assert f"<dd>{percent(threshold)}</dd>" in drawn
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,8 @@ def test_a_server_that_is_gone_stops_the_list_and_loses_nothing(tmp_path: Path) 
     worklist = given(tmp_path, "a-50", *(f"gone-{n}" for n in range(20)))
     *_, last = worklist.run(read)
     assert "model server" in last.stopped
-    assert 1 + GIVE_UP_AFTER <= len(worklist.rows()) <= 1 + GIVE_UP_AFTER + FILES_AT_ONCE
+    before_the_answer = GIVE_UP_AFTER - 1  # that many may go unanswered while the one answer is still on its way
+    assert 1 + GIVE_UP_AFTER <= len(worklist.rows()) <= before_the_answer + 1 + GIVE_UP_AFTER + FILES_AT_ONCE
     assert len(worklist.unfinished()) == 20
     *_, last = worklist.run(lambda source: answered(Path(source.path), 0.5))
     assert (last.done, last.stopped) == (21, "")
