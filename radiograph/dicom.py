@@ -19,11 +19,11 @@ from radiograph.dicom_overlay import OVERLAY_TAGS, overlay_of
 from radiograph.dicom_scope import refuse_other_modalities, scope_warnings
 from radiograph.errors import (
     ColourPicture,
-    FrameNeeded,
     RadiographError,
     UnsupportedCompression,
     UnsupportedPixels,
 )
+from radiograph.frames import frame_index
 from radiograph.image import Radiograph
 from radiograph.limits import check_picture_size
 
@@ -127,12 +127,7 @@ def _frame_index(dataset: Dataset, frame: int | None) -> int:
         count = 1
     if count <= 1:
         dataset.pop("NumberOfFrames", None)
-    count = max(1, count)
-    if frame is None and count > 1:
-        raise FrameNeeded(f"The DICOM file holds {count} frames. Say which one to read, 1 to {count}.", count)
-    if frame is not None and not 1 <= frame <= count:
-        raise FrameNeeded(f"The DICOM file has no frame {frame}. Ask for one of 1 to {count}.", count)
-    return (frame or 1) - 1
+    return frame_index("DICOM", "frame", max(1, count), frame)
 
 
 def _decoded(dataset: FileDataset, index: int) -> Stored:

@@ -97,7 +97,7 @@ class UnsupportedCompression(RadiographError):
 
 
 class FrameNeeded(RadiographError):
-    """A DICOM file of ``count`` frames, and none of them, or one that is not there, was asked for."""
+    """A file of ``count`` frames or pages, and none of them, or one that is not there, was asked for."""
 
     code = "frame_needed"
 

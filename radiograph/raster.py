@@ -21,6 +21,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from radiograph.errors import ColourPicture, RadiographError, Truncated, UnsupportedPixels
+from radiograph.frames import frame_index
 from radiograph.image import FileKind, Radiograph
 from radiograph.limits import check_picture_size
 
@@ -53,19 +54,25 @@ _UPRIGHT: Final = {
 }
 """EXIF orientation (EXIF 2.32, 4.6.4 A) to the turn that undoes it; 1 and anything else is upright."""
 
+_MOST_PAGES: Final = 1_000
+"""Pages of a TIFF that can be asked for: Pillow takes ever longer from one to the next."""
+_TIFF_SUBFILE: Final = 254
+_REDUCED_OR_MASK: Final = 0b101
+"""Bits of NewSubfileType (TIFF 6.0, section 8): a smaller copy of another page, or a transparency mask."""
 _TIFF_PHOTOMETRIC: Final = 262
 _TIFF_BITS_PER_SAMPLE: Final = 258
 _WHITE_IS_ZERO: Final = 0
 
 
-def read_raster(data: bytes, kind: FileKind) -> Radiograph:
-    """Return the radiograph in the bytes of a picture file of the given kind; the first page where it has several.
+def read_raster(data: bytes, kind: FileKind, frame: int | None = None) -> Radiograph:
+    """Return the radiograph in the bytes of a picture file of the given kind; ``frame`` (from 1) is a TIFF's page.
 
-    uint8, or uint16 for 16 bit grey files with as many bits as their values need (9 to 16). Raises Truncated,
-    TooLarge and TooSmall (from the header, before decoding), ColourPicture and UnsupportedPixels.
+    uint8, or uint16 for 16 bit grey files with as many bits as their values need (9 to 16). Of a moving picture the
+    first is read. Raises FrameNeeded, Truncated, TooLarge and TooSmall (from the header, before decoding),
+    ColourPicture and UnsupportedPixels.
     """
     try:
-        return _read(data, kind)
+        return _read(data, kind, frame)
     except RadiographError:
         raise
     except Exception as error:  # a decoder may fail in any way on a file that somebody made up
@@ -74,16 +81,21 @@ def read_raster(data: bytes, kind: FileKind) -> Radiograph:
         raise _damaged(kind) from None
 
 
-def _read(data: bytes, kind: FileKind) -> Radiograph:
+def _read(data: bytes, kind: FileKind, frame: int | None) -> Radiograph:
     remarks = []
     if kind == "WebP":
         # The WebP class asks for the memory of the whole canvas when it is opened.
         check_picture_size(*_webp_size(data))
     picture = _FILE_CLASSES[kind](BytesIO(data))
+    if isinstance(picture, TiffImageFile):
+        pages = _pages(data)
+        picture.seek(pages[frame_index(kind, "page", len(pages), frame)])
+    else:
+        frame_index(kind, "picture", 1, frame)
     orientation = _tiff_tag(picture, ExifTags.Base.Orientation)
     size = (picture.height, picture.width) if orientation >= 5 else picture.size
     check_picture_size(*size)
-    pages = getattr(picture, "is_animated", False)
+    moving = kind != "TIFF" and getattr(picture, "is_animated", False)
     white_is_zero = _tiff_tag(picture, _TIFF_PHOTOMETRIC, 1) == _WHITE_IS_ZERO
     deep_colour = _has_deep_colour(picture, data)
     picture.load()
@@ -95,11 +107,27 @@ def _read(data: bytes, kind: FileKind) -> Radiograph:
     pixels, bits = _grey(upright, invert=white_is_zero)
     if orientation in _UPRIGHT:
         remarks.append("The picture was turned or mirrored as the orientation mark in its file asks.")
-    if pages:
+    if moving:
         remarks.append("The file holds several pictures; only the first was read.")
     if deep_colour:
         remarks.append("The file holds 16 bit in colour; 8 bit of grey were read from it.")
     return Radiograph(pixels, bits, size, kind, tuple(remarks))
+
+
+def _pages(data: bytes) -> list[int]:
+    """Return where the pages of a TIFF stand, without those that only repeat or mask another; never empty."""
+    picture = TiffImageFile(BytesIO(data))  # one of its own: a search that ends at a broken page leaves it broken
+    found = []
+    for place in range(_MOST_PAGES if picture.is_animated else 1):
+        try:
+            picture.seek(place)
+        except SyntaxError:  # a page of a kind that Pillow does not know, which is said if it is asked for
+            pass
+        except Exception:  # the last page was the one before, or nothing behind it can be found
+            break
+        if not _tiff_tag(picture, _TIFF_SUBFILE) & _REDUCED_OR_MASK:
+            found.append(place)
+    return found or [0]
 
 
 def _damaged(kind: FileKind) -> Truncated:

@@ -13,11 +13,11 @@ A file's kind is told by its content, never by its name. Everything that can go 
     ├── TooSmall                a side below 32 px
     ├── ColourPicture           a colour photograph, or a DICOM file in colour
     ├── UnsupportedPixels       32 bit or floating point values
+    ├── FrameNeeded             several DICOM frames or TIFF pages; ``count`` says how many
     └── of DICOM files only
         ├── NotARadiograph      another modality, such as a CT slice
         ├── NoPixels            a header without a picture
-        ├── UnsupportedCompression
-        └── FrameNeeded         several frames; ``count`` says how many
+        └── UnsupportedCompression
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def read(source: str | os.PathLike[str] | bytes, *, name: str | None = None, fra
 
     Pixels are uint8, or uint16 with 9 to 16 bits as the file has them; turned upright by the file's orientation mark,
     dense bone bright, transparent parts black. Raises one of the errors above; its sentence names the file only where
-    ``name`` is given. ``frame`` (from 1) chooses from a DICOM file of several frames. Safe to call from threads; the
-    file is only read.
+    ``name`` is given. ``frame`` (from 1) chooses from a DICOM file of several frames or a TIFF file of several pages.
+    Safe to call from threads; the file is only read.
     """
     try:
         return _noticed(_read(content(source), frame))
@@ -104,7 +104,7 @@ def _read(data: bytes, frame: int | None) -> Radiograph:
             f"This is {_description(data)}, not a radiograph. "
             "JPEG, PNG, TIFF, WebP, BMP and DICOM files are read, whatever their names."
         )
-    return read_raster(data, kind)
+    return read_raster(data, kind, frame)
 
 
 def _kind(data: bytes) -> FileKind | None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from radiograph import Radiograph, RadiographError, read
+from radiograph import FrameNeeded, Radiograph, RadiographError, read
 from tests.radiograph import files
 from tests.radiograph.files import encoded, grey, sample
 
@@ -20,6 +20,7 @@ _GREY = grey()
 _RGB = grey().convert("RGB")
 _PIXELS = sample().pixels
 _DEEP = sample(16).pixels.astype(np.uint16)
+_PAGES = (_PIXELS, np.flipud(_PIXELS), _PIXELS[:100, :80])
 
 KINDS: dict[str, tuple[bytes, str, int]] = {
     "jpeg grey": (encoded(_GREY, "JPEG", quality=95), "JPEG", LOSSY),
@@ -151,11 +152,57 @@ def test_a_colour_palette_is_refused() -> None:
     assert caught.value.code == "colour_picture"
 
 
-def test_only_the_first_page_is_read_with_a_warning() -> None:
-    data = encoded(_GREY, "TIFF", save_all=True, append_images=[Image.new("L", (50, 50))])
+def _paged(*marks: int) -> bytes:
+    """Return a TIFF file of the three pages; ``marks`` are the kinds (NewSubfileType) of its first ones."""
+    pages = [Image.fromarray(pixels) for pixels in _PAGES]
+    for page, mark in zip(pages, marks, strict=False):
+        page.encoderinfo = {"tiffinfo": {254: mark}}
+    return encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "PNG"])
+def test_of_a_moving_picture_the_first_is_read_with_a_warning(kind: str) -> None:
+    data = encoded(_GREY, kind, save_all=True, append_images=[Image.new("L", _GREY.size)], lossless=True)
     radiograph = read(data)
     assert np.array_equal(radiograph.pixels, _PIXELS)
     assert any("first" in warning for warning in radiograph.warnings)
+
+
+@pytest.mark.parametrize("page", [1, 2, 3])
+def test_a_chosen_page_is_read(page: int) -> None:
+    assert np.array_equal(read(_paged(), frame=page).pixels, _PAGES[page - 1])
+
+
+@pytest.mark.parametrize("page", [None, 0, 4])
+def test_pages_that_are_not_there_are_asked_for_again(page: int | None) -> None:
+    with pytest.raises(FrameNeeded, match="1 to 3") as caught:
+        read(_paged(), frame=page)
+    assert caught.value.count == 3
+
+
+@pytest.mark.parametrize("subfile", [1, 4])
+def test_a_smaller_copy_or_a_mask_is_no_page_of_its_own(subfile: int) -> None:
+    data = _paged(0, subfile)
+    assert np.array_equal(read(data, frame=2).pixels, _PAGES[2])
+    with pytest.raises(FrameNeeded, match="1 to 2"):
+        read(data)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_a_picture_alone_is_its_first_and_has_no_second(kind: str) -> None:
+    data = encoded(_GREY, kind)
+    assert np.array_equal(read(data, frame=1).pixels, read(data).pixels)
+    with pytest.raises(FrameNeeded, match="only"):
+        read(data, frame=2)
+
+
+def test_what_lies_behind_a_page_that_cannot_be_found_is_left_out() -> None:
+    data = bytearray(_paged())
+    first = int.from_bytes(data[4:8], "little")
+    entries = int.from_bytes(data[first : first + 2], "little")
+    place = first + 2 + 12 * entries
+    data[place : place + 4] = (len(data) + 8).to_bytes(4, "little")
+    assert np.array_equal(read(bytes(data)).pixels, _PIXELS)
 
 
 @pytest.mark.parametrize(("colour_type", "channels"), [(2, 3), (4, 2), (6, 4)])
