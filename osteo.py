@@ -208,6 +208,7 @@ def up(
 def predict(
     files: Annotated[list[Path], typer.Argument(help="Radiographs: JPEG, PNG, TIFF, WebP, BMP or DICOM.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    frame: Annotated[int | None, typer.Option(help="Frame or page to read of files that hold several, from 1.")] = None,
     server: Server = "127.0.0.1:8500",
     model: Model = "fracture",
     version: Version = None,
@@ -227,21 +228,21 @@ def predict(
         except ServerUnavailable:
             pass
         else:
-            raise typer.Exit(_print_readings(client, files, json))
+            raise typer.Exit(_print_readings(client, files, frame, json))
     typer.echo(f"No server answers at {server}; starting one on {MODELS} for this call.", err=True)
     with (
         embedded_server(MODELS) as running,
         FractureClient(running.target, model=model, version=version, label=label) as client,
     ):
-        raise typer.Exit(_print_readings(client, files, json))
+        raise typer.Exit(_print_readings(client, files, frame, json))
 
 
-def _print_readings(client: FractureClient, files: list[Path], as_json: bool) -> int:
+def _print_readings(client: FractureClient, files: list[Path], frame: int | None, as_json: bool) -> int:
     """Print a line for each file as it is read; return 1 when one could not be, else 0."""
     from ui.reading import Failure, Reader
 
     status = 0
-    for result in Reader(client).read_files(files):
+    for result in Reader(client).read_files(files, frame=frame):
         if as_json:
             typer.echo(result.to_json())
         elif isinstance(result, Failure):

@@ -17,17 +17,18 @@ from gradio.components import Component
 
 from export import contract
 from serving.client import ServingError
-from ui import feedback_panel, frame, markup, takeaway_panel, takeaway_programs, theme, viewer_panel
+from ui import feedback_panel, frame, frame_question, markup, takeaway_panel, takeaway_programs, theme, viewer_panel
 from ui.cards import Cards
 from ui.code_tab import add_code
 from ui.examples import Example
 from ui.feedback_panel import FeedbackPanel
+from ui.frame_question import FrameQuestion
 from ui.models import look
 from ui.models_tab import add_models, version_choice
 from ui.overlay import display_picture
 from ui.readers import Readers
 from ui.reading import Failure, Result
-from ui.session import Entry, Session
+from ui.session import MOST_VIEWS, Entry, Session
 from ui.settings import PageSettings
 from ui.sources import Listing, Source, study_id, unpack
 from ui.study import Study
@@ -37,8 +38,6 @@ from ui.worklist import Worklist
 from ui.worklist_tab import ASKED_VERSION, WorklistParts, add_worklist
 
 READERS_AT_ONCE: Final = 4
-VIEWS_AT_ONCE: Final = 100
-"""Each keeps a picture of a few megabytes while the session lasts."""
 LOOK_FOR_SERVER_EVERY: Final = 10.0
 """Seconds between two looks at the model server."""
 
@@ -69,6 +68,8 @@ class Room:
         """Return what reading one file of a study gave."""
         result = origin if isinstance(origin, Failure) else self.read(origin, study, choice)
         if isinstance(result, Failure):
+            if isinstance(origin, Source) and result.frames:
+                origin = replace(origin, frames=result.frames)
             return Entry(origin, result, markup.show(result))
         small = result.with_picture(display_picture(result.radiograph))
         return Entry(origin, small, markup.show(small, self._cards.of(small.prediction), result.radiograph))
@@ -81,10 +82,12 @@ class Room:
         """Return the result of one file of a study, with its whole picture, by the chosen version."""
         return self.readers.of(choice).read_source(source, study=study)
 
-    def results(self, paths: Sequence[str] | None, version: float | None) -> list[dict[str, object]]:
+    def results(
+        self, paths: Sequence[str] | None, version: float | None, frame: float | None
+    ) -> list[dict[str, object]]:
         """Return the results of the files for programs, as ``osteo predict --json`` prints them."""
         study = study_id(paths or ())
-        entries = self.listing(paths or ()).entries
+        entries = self.listing(paths or ()).at_frame(takeaway_programs.frame_number(frame)).entries
         return [
             (entry if isinstance(entry, Failure) else self.read(entry, study, f"{version or 0:.0f}")).to_dict()
             for entry in entries
@@ -109,6 +112,7 @@ class Parts:
     place: gr.State
     takeaway: Panel
     feedback: FeedbackPanel
+    question: FrameQuestion
 
 
 Update = dict[Component, object]
@@ -148,6 +152,7 @@ def _layout(room: Room) -> Parts:
             progress = plain("", elem_id="progress")
             study = plain("", elem_id="study")
             card = plain("", elem_id="card")
+            question = frame_question.lay_out()
             again = gr.Button("Try again", visible=False, elem_id="again")
             takeaway = takeaway_panel.lay_out()
             feedback = feedback_panel.lay_out(room.feedback)
@@ -170,6 +175,7 @@ def _layout(room: Room) -> Parts:
         gr.State(0),
         takeaway,
         feedback,
+        question,
     )
 
 
@@ -186,6 +192,7 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistPa
                 parts.study: "",
                 **hidden(parts.takeaway),
                 **feedback_panel.hidden(parts.feedback),
+                **frame_question.hidden(parts.question),
             }
             entry = room.entry(origin, session.study, choice)
             entries[place : place + 1] = [entry]
@@ -209,7 +216,7 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistPa
 
     def dropped(choice: str, paths: list[str] | None) -> Iterator[Update]:
         listing = room.listing(paths or ())
-        kept, remarks = listing.entries[:VIEWS_AT_ONCE], listing.remarks
+        kept, remarks = listing.entries[:MOST_VIEWS], listing.remarks
         if len(kept) < len(listing.entries):
             remarks += (f"Only the first {len(kept)} of {len(listing.entries)} views were read. Drop the others next.",)
         yield from read(Session(study=study_id(paths or ()), remarks=remarks), choice, kept, range(len(kept)))
@@ -220,6 +227,11 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistPa
     def again(choice: str, session: Session) -> Iterator[Update]:
         places = [place for place, entry in enumerate(session.entries) if entry.passing]
         yield from read(session, choice, [session.entries[place].origin for place in places], places)
+
+    def framed(choice: str, session: Session, place: int, number: float) -> Iterator[Update]:
+        source = frame_question.of_several(session, place)
+        if source is not None:
+            yield from read(session, choice, [frame_question.chosen(source, number)], [place])
 
     def opened(worklist: Worklist, event: gr.EventData) -> Iterator[Update]:
         yield {parts.tabs: gr.Tabs(selected="reader")}
@@ -234,6 +246,7 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistPa
             **viewer_panel.shown(parts.viewer, session, place),
             **shown(parts.takeaway, session, place),
             **feedback_panel.shown(parts.feedback, session, place),
+            **frame_question.shown(parts.question, session, place),
         }
 
     def finish(session: Session, place: int) -> Update:
@@ -241,9 +254,10 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistPa
             **viewer_panel.offered(parts.viewer, session, place),
             **shown(parts.takeaway, session, place),
             **feedback_panel.shown(parts.feedback, session, place),
+            **frame_question.shown(parts.question, session, place),
         }
 
-    said = [*parts.takeaway.changed, *parts.feedback.changed]
+    said = [*parts.takeaway.changed, *parts.feedback.changed, *parts.question.changed]
     changed = [
         parts.upload, parts.session, parts.place, parts.progress, parts.study, parts.results, parts.again, parts.card,
         *parts.viewer.changed, *said,
@@ -260,6 +274,7 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistPa
         parts.upload.upload(dropped, [choice, parts.upload], **reading),
         parts.examples.select(example, choice, **reading),
         parts.again.click(again, [choice, parts.session], **reading),
+        parts.question.read.click(framed, [choice, parts.session, parts.place, parts.question.frame], **reading),
         listed.table.click(opened, listed.state, **{**reading, "outputs": [*changed, parts.tabs]}),
     ):
         event.then(room.server, choice, parts.server, **quiet)
@@ -267,6 +282,7 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistPa
     looked_at = [parts.place, parts.card, *parts.viewer.changed, *said]
     parts.results.select(chosen, parts.session, looked_at, **quiet)
     viewer_panel.answer_events(parts.viewer, parts.session, parts.place)
+    frame_question.answer_events(parts.question, parts.session, parts.place)
     feedback_panel.answer_events(parts.feedback, parts.session, parts.place)
     takeaway_panel.answer_events(parts.takeaway, parts.session, parts.place, room.card_of)
     choice.change(room.server, choice, parts.server, **quiet)
@@ -280,7 +296,7 @@ def _answer_programs(room: Room) -> None:
     results = gr.JSON(label="Results", visible=False)
     gr.Button(visible=False).click(
         room.results,
-        [files, gr.Number(0, label=ASKED_VERSION, visible=False)],
+        [files, gr.Number(0, label=ASKED_VERSION, visible=False), takeaway_programs.asked_frame()],
         results,
         api_name="read",
         api_description="Reads radiographs and returns one result a file, as osteo predict --json prints them.",

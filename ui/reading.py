@@ -110,9 +110,12 @@ class Reader:
     def __init__(self, client: FractureClient) -> None:
         self.client = client
 
-    def read_files(self, paths: Iterable[FilePath]) -> Iterator[Result]:
-        """Yield one result a file, in order, holding one picture at a time; archives are read member by member."""
-        for entry in unpack(Source(os.fspath(path), path) for path in paths).entries:
+    def read_files(self, paths: Iterable[FilePath], *, frame: int | None = None) -> Iterator[Result]:
+        """Yield one result a file, in order, holding one picture at a time; archives are read member by member.
+
+        ``frame`` (from 1) is the one that is read of each file.
+        """
+        for entry in unpack(Source(os.fspath(path), path) for path in paths).at_frame(frame).entries:
             yield entry if isinstance(entry, Failure) else self.read_source(entry)
 
     def read_file(self, path: FilePath, *, name: str | None = None) -> Result:
@@ -127,7 +130,7 @@ class Reader:
             radiograph = read(source.content(), frame=source.frame)
             geometry, prediction = self._predict(radiograph, study)
         except FrameNeeded as error:
-            return Failure(file, error.sentence, error.code, frames=error.count, source=source)
+            return Failure(file, error.sentence, error.code, frames=error.count)
         except (RadiographError, ArchiveError) as error:
             return Failure(file, error.sentence, error.code)
         except ServingError as error:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from ui.markup import Shown
 from ui.reading import Failure, Result
 from ui.sources import Source
 from ui.study import Study, studies
+
+MOST_VIEWS: Final = 100
+"""Views read together, on the page or by a program: each keeps a picture of a few megabytes while the session lasts."""
 
 
 @dataclass(frozen=True, eq=False)

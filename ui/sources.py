@@ -19,21 +19,24 @@ FilePath = str | os.PathLike[str]
 class Source:
     """One radiograph to read: ``name`` as people see it, the file at ``path``, its place in an archive, its frame.
 
-    The file is opened again each time it is asked for, so a source holds no pixels.
+    ``frames`` is how many frames or pages the file holds, where it is known to hold several. The file is opened again
+    each time it is asked for, so a source holds no pixels.
     """
 
     name: str
     path: FilePath
     place: int | None = None
     frame: int | None = None
+    frames: int | None = None
 
     def content(self) -> bytes:
         """Return the bytes of the file; raises RadiographError or ArchiveError where it cannot be had."""
         return content(self.path) if self.place is None else archive.member_bytes(self.path, self.place)
 
     def at_frame(self, frame: int) -> Source:
-        """Return the source of one frame (from 1), which its name says."""
-        return replace(self, name=f"{self.name}, frame {frame}", frame=frame)
+        """Return the source of one frame (from 1) of the same file, which its name says."""
+        file = self.name.removesuffix(f", frame {self.frame}")
+        return replace(self, name=f"{file}, frame {frame}", frame=frame)
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Failure:
     """A file without a result: ``error`` is a sentence for the user, ``code`` the same for programs.
 
     ``passing`` tells that the server was at fault, so that the same file may be read later; ``frames`` is how many
-    frames there are where one must be chosen, with ``Source.at_frame`` of ``source``.
+    frames there are where one must be chosen, by ``Source.at_frame``.
     """
 
     file: str
@@ -49,11 +52,11 @@ class Failure:
     code: str
     passing: bool = False
     frames: int | None = None
-    source: Source | None = None
 
     def to_dict(self) -> dict[str, object]:
-        """Return the failure for programs."""
-        return {"file": self.file, "error": self.error, "code": self.code}
+        """Return the failure for programs; with ``frames`` where one of them must be chosen."""
+        chosen_from = {"frames": self.frames} if self.frames else {}
+        return {"file": self.file, "error": self.error, "code": self.code, **chosen_from}
 
     def to_json(self) -> str:
         """Return ``to_dict`` as one line of JSON."""
@@ -66,6 +69,13 @@ class Listing:
 
     entries: tuple[Source | Failure, ...]
     left_out: int = 0
+
+    def at_frame(self, frame: int | None) -> Listing:
+        """Return the same with one frame (from 1) of each file, or as it is where none is named."""
+        if frame is None:
+            return self
+        entries = (entry if isinstance(entry, Failure) else entry.at_frame(frame) for entry in self.entries)
+        return replace(self, entries=tuple(entries))
 
     @property
     def remarks(self) -> tuple[str, ...]:

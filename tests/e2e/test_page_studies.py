@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from gradio_client import Client, handle_file
+from playwright.sync_api import Browser, expect
 
 from export import contract
 from tests.e2e.page_process import SIZES, PageProcess, flat_picture, page_process, view, write_card
+from tests.e2e.test_page_accessibility import faults
 from tests.model_server import ModelServer
 from tests.radiograph import files
-from ui.page import VIEWS_AT_ONCE
+from ui.session import MOST_VIEWS
 
 pytestmark = pytest.mark.browser
 
@@ -74,9 +77,53 @@ def test_more_views_than_a_session_keeps_are_named_and_not_read(
     chromium: Browser, carded: PageProcess, tmp_path: Path
 ) -> None:
     with zipfile.ZipFile(tmp_path / "many.zip", "w") as packed:
-        for number in range(VIEWS_AT_ONCE + 3):
+        for number in range(MOST_VIEWS + 3):
             packed.writestr(f"{number:03}.png", b"no picture")
     with view(chromium, carded.url) as tab:
         tab.drop(tmp_path / "many.zip")
         tab.page.wait_for_selector("#study [aria-label=Remarks]", timeout=120_000)
-        assert f"Only the first {VIEWS_AT_ONCE} of {VIEWS_AT_ONCE + 3} views were read." in tab.text("#study")
+        assert f"Only the first {MOST_VIEWS} of {MOST_VIEWS + 3} views were read." in tab.text("#study")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_file_of_several_frames_is_asked_about_and_another_frame_can_follow(
+    chromium: Browser, page: PageProcess, artifacts_dir: Path, tmp_path: Path, size: str
+) -> None:
+    (tmp_path / "frames.dcm").write_bytes(files.multi_frame(12))
+    with view(chromium, page.url, size) as tab:
+        tab.drop(tmp_path / "frames.dcm")
+        expect(tab.page.locator("#frames")).to_contain_text(
+            "This file holds 12 frames. Which one is to be read?", timeout=20_000
+        )
+        assert tab.text("#card h2") == "Not read"
+        assert faults(tab) == []
+        assert tab.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        tab.keep(artifacts_dir, "frames")
+        for number in (9, 2):
+            tab.page.get_by_label("number input for Frame").fill(str(number))
+            expect(tab.page.get_by_alt_text(f"Frame {number} of 12")).to_be_visible(timeout=20_000)
+            tab.page.get_by_role("button", name="Read this frame").click()
+            tab.wait_for_finding(f"frames.dcm, frame {number}")
+            expect(tab.page.locator("#frames")).to_contain_text(
+                f"Frame {number} was read. Another one?", timeout=20_000
+            )
+        assert tab.page.is_visible("img.radiograph")
+        tab.keep(artifacts_dir, "frame-read")
+        tab.drop(flat_picture(tmp_path, "fracture"))
+        tab.wait_for_finding("fracture.png")
+        tab.wait_until_idle()
+        expect(tab.page.locator("#frames")).to_be_hidden()
+
+
+def test_a_program_is_asked_for_the_frame_and_gets_what_it_names(page: PageProcess, tmp_path: Path) -> None:
+    (tmp_path / "frames.dcm").write_bytes(files.multi_frame(3))
+    client = Client(page.url, verbose=False)
+    given = [handle_file(str(tmp_path / "frames.dcm"))]
+    (asked,) = client.predict(given, api_name="/read")
+    assert (asked["code"], asked["frames"]) == ("frame_needed", 3)
+    (read,) = client.predict(given, frame=2, api_name="/read")
+    assert (read["file"], "finding" in read) == ("frames.dcm, frame 2", True)
+    (report,) = client.predict(given, kind="json", frame=2, api_name="/report")
+    (told,) = json.loads(Path(report).read_text())["views"]
+    assert told["file"] == "frames.dcm, frame 2"
+    client.close()

@@ -176,8 +176,10 @@ def test_a_file_of_several_frames_asks_which_and_reads_the_one_chosen(reader: Re
     asked = reader.read_file(path, name="frames.dcm")
     assert isinstance(asked, Failure)
     assert (asked.code, asked.frames) == (FrameNeeded.code, 3)
-    assert asked.source is not None
-    chosen = reader.read_source(asked.source.at_frame(2))
-    assert isinstance(chosen, Reading)
-    assert chosen.file == "frames.dcm, frame 2"
-    assert chosen.radiograph.pixels.max() == files.sample(12).pixels.max() - 1
+    assert asked.to_dict()["frames"] == 3
+    source = Source("frames.dcm", path).at_frame(3).at_frame(2)
+    (of_the_command_line,) = reader.read_files([path], frame=2)
+    for chosen in (reader.read_source(source), of_the_command_line):
+        assert isinstance(chosen, Reading)
+        assert chosen.file.endswith("frames.dcm, frame 2")
+        assert chosen.radiograph.pixels.max() == files.sample(12).pixels.max() - 1
