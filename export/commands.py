@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import typer
 
@@ -11,6 +11,7 @@ from training.commands import Data
 
 MODELS: Final = Path(__file__).resolve().parents[1] / "models" / "fracture"
 
+Compute = Literal["auto", "float32", "bfloat16", "float16"]
 Base = Annotated[str, typer.Option(help="Folder of the versions, or a path of object storage (gs://, s3://).")]
 
 versions_app = typer.Typer(
@@ -28,6 +29,9 @@ def export(
     report: Annotated[bool, typer.Option(help="Evaluate on the data's test split, for the card.")] = True,
     outside: Annotated[Path | None, typer.Option(help="Pictures that are no limb radiographs, for the card.")] = None,
     folds: Annotated[Path | None, typer.Option(help="Result file of osteo crossval, for the card.")] = None,
+    precision: Annotated[
+        Compute, typer.Option(help="What it computes in; auto measures on this machine and keeps what answers alike.")
+    ] = "auto",
 ) -> None:
     """Publish trained weights as the next version, calibrated on the data's val split.
 
@@ -39,9 +43,8 @@ def export(
     from training.report import json_line, table
 
     weights = [run / "best.npz" if run.is_dir() else run for run in runs]
-    folder, evaluations = release_weights(
-        weights, data, base, version=version, report=Report(data, outside, folds) if report else Report(folds=folds)
-    )
+    asked = Report(data, outside, folds) if report else Report(folds=folds)
+    folder, evaluations = release_weights(weights, data, base, version=version, report=asked, precision=precision)
     for evaluation in evaluations:
         Console().print(table(evaluation))
     typer.echo(f"Published {folder}")

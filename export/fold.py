@@ -1,4 +1,8 @@
-"""Folding: the network without BatchNorm, its statistics moved into the convolutions before it."""
+"""Folding: the network without BatchNorm, its statistics moved into the convolutions before it.
+
+Its maps of features may be computed in a shorter number than they were trained in; what is pooled from them, and all
+that follows, stays float32.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,9 @@ from numpy.typing import NDArray
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
 
+_POOLINGS = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
+
+
 class _Through(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
     """Stands where a folded BatchNorm stood; takes the arguments of its call."""
 
@@ -16,18 +23,22 @@ class _Through(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no type
         return x
 
 
-def fold_batch_norm(network: keras.Model) -> keras.Model:
+def fold_batch_norm(network: keras.Model, compute: str = "float32") -> keras.Model:
     """Return a copy of ``network`` whose answers are the same and whose foldable BatchNorm layers are gone.
 
     A BatchNorm folds where it is the only reader of a convolution without activation; others stay as they are.
+    ``compute`` is the dtype of what comes before the poolings: float32, bfloat16 or float16.
     """
     norm_of = _foldable(network)
     folded_norms = {norm.name for norm in norm_of.values()}
 
+    short = set() if compute == "float32" else _before_pooling(network)
+
     def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
+        policy = f"mixed_{compute}" if layer.name in short else "float32"
         if layer.name in folded_norms:
-            return _Through(name=layer.name)
-        config = layer.get_config()
+            return _Through(name=layer.name, dtype=policy)
+        config = {**layer.get_config(), "dtype": policy}
         if layer.name in norm_of:
             config["use_bias"] = True
         return layer.__class__.from_config(config)
@@ -40,6 +51,21 @@ def fold_batch_norm(network: keras.Model) -> keras.Model:
         elif layer.name not in folded_norms and layer.weights:
             target.set_weights(layer.get_weights())
     return folded
+
+
+def _before_pooling(network: keras.Model) -> set[str]:
+    """Return the names of the layers that make maps of features for convolutions or poolings to read."""
+    return {
+        layer.name
+        for layer in network.layers
+        if len(layer.output.shape) == 4
+        and not isinstance(layer, keras.layers.InputLayer)
+        and all(_reads_maps(node.operation) for node in layer._outbound_nodes)
+    }
+
+
+def _reads_maps(layer: keras.layers.Layer) -> bool:
+    return len(layer.output.shape) == 4 or isinstance(layer, _POOLINGS)
 
 
 def _foldable(network: keras.Model) -> dict[str, keras.layers.BatchNormalization]:

@@ -20,6 +20,7 @@ import numpy as np
 from export import contract
 from export.golden import write_golden
 from export.measure import measure
+from export.precision import EXACT, Precision, Trial, choose_precision, described
 from export.savedmodel import Answering, write_saved_model
 from export.versions import publish
 from export.warmup import write_warmup
@@ -110,6 +111,7 @@ def release_weights(
     *,
     version: int | None = None,
     report: Report | None = None,
+    precision: Precision = EXACT,
 ) -> tuple[Path, list[Evaluation]]:
     """Publish the weights of training runs, read together as their mean (``training.ensemble``) where several.
 
@@ -132,7 +134,8 @@ def release_weights(
     asked = report or Report()
     tested = tuple(folder for folder in asked.folders if any(case.split == "test" for case in load(folder)))
     splits = load_splits(folders, members[0].recipe)
-    return release(together, members, splits, base, report=replace(asked, folders=tested), version=version)
+    asked = replace(asked, folders=tested)
+    return release(together, members, splits, base, report=asked, version=version, precision=precision)
 
 
 def release(
@@ -144,18 +147,21 @@ def release(
     report: Report,
     version: int | None = None,
     half_constants: bool = True,
+    precision: Precision = EXACT,
 ) -> tuple[Path, list[Evaluation]]:
     """Publish ``network``, the mean of ``members``, under ``base``; return its folder and the report's evaluations.
 
+    With precision "auto" validation pictures and this machine choose it (``export.precision``).
     Raises ``ReleaseError`` or ``VersionError``; nothing half-written stays behind.
     """
     folds = read_cross_validation(report.folds) if report.folds else {}
     answering, rule = calibrate(network, splits.train, splits.val)
+    compute, trials = _precision(network, answering, splits.val, precision)
     evaluations: list[Evaluation] = []
 
     def build(folder: Path) -> None:
-        write_saved_model(network, answering, folder, half_constants=half_constants)
-        card = _card(members, splits, answering, rule, half_constants)
+        write_saved_model(network, answering, folder, half_constants=half_constants, compute=compute)
+        card = _card(members, splits, answering, rule, described(compute, trials, half_constants=half_constants))
         card = replace(card, metrics=_for_card(folds))
         _write_card(card, folder)
         if report.folders:
@@ -170,6 +176,12 @@ def release(
         write_golden(folder, card.input_size)
 
     return publish(base, build, version=version), evaluations
+
+
+def _precision(
+    network: keras.Model, answering: Answering, val: PreparedCases, asked: Precision
+) -> tuple[str, tuple[Trial, ...]]:
+    return choose_precision(network, answering, val.images) if asked == "auto" else (asked, ())
 
 
 def _for_card(metrics: Mapping[str, Metric]) -> dict[str, contract.Metric]:
@@ -187,7 +199,7 @@ def _card(
     splits: Splits,
     answering: Answering,
     rule: RegionRule,
-    half_constants: bool,
+    precision: str,
 ) -> contract.ModelCard:
     sources = []
     for name in dict.fromkeys(case.source for case in splits.train.cases):
@@ -206,7 +218,7 @@ def _card(
         temperature=answering.temperature,
         bias=answering.bias,
         mirrored=answering.mirrored,
-        precision="float32, constants stored as float16" if half_constants else "float32",
+        precision=precision,
         git=_commit(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         sources=tuple(sources),

@@ -44,10 +44,15 @@ class Answering:
     mirrored: bool = False
 
 
-def write_saved_model(network: keras.Model, answering: Answering, folder: Path, *, half_constants: bool) -> None:
-    """Write ``saved_model.pb`` with both signatures of ``export.contract`` into ``folder``."""
+def write_saved_model(
+    network: keras.Model, answering: Answering, folder: Path, *, half_constants: bool, compute: str = "float32"
+) -> None:
+    """Write ``saved_model.pb`` with both signatures of ``export.contract`` into ``folder``.
+
+    ``compute`` is the dtype of the network's maps of features (``export.fold``).
+    """
     size = int(network.input_shape[1])
-    run, weights = _network_graph(fold_batch_norm(network))
+    run, weights = _network_graph(fold_batch_norm(network, compute))
     graph = tf.Graph()
     with graph.as_default():
         constants = [_constant(weight, f"weight_{i:03}", half_constants) for i, weight in enumerate(weights)]
@@ -97,7 +102,7 @@ def _network_graph(
         answer, _ = network.stateless_call(
             list(values[: len(trainable)]), list(values[len(trainable) :]), tf.cast(image, tf.float32), training=False
         )
-        return {key: tf.identity(answer[key], name=f"out_{key}") for key in (LOGIT, MAP, FEATURES)}
+        return {key: tf.identity(tf.cast(answer[key], tf.float32), name=f"out_{key}") for key in (LOGIT, MAP, FEATURES)}
 
     size = int(network.input_shape[1])
     specs = [tf.TensorSpec(w.shape, tf.as_dtype(w.dtype), name=f"feed_{i:03}") for i, w in enumerate(weights)]

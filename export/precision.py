@@ -1,0 +1,135 @@
+"""Precision: the number format a version computes in, chosen by measuring on the machine that exports it.
+
+Speed alone does not decide: a format counts only where it answers as float32 does. On a CPU bfloat16 pays where its
+kernels have a unit for it and the network is made of dense convolutions; networks of depthwise ones get slower by it.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from export import contract
+from export.savedmodel import Answering, write_saved_model
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+EXACT: Final = "float32"
+MOVED: Final = 0.01
+"""How far a probability may move from that of float32."""
+_GAIN: Final = 1.05
+"""Less is within the noise of the measurement."""
+_BATCHES: Final = (1, 8)
+_ROUNDS: Final = 7
+_LOOKED_AT: Final = 64
+Run = Callable[[NDArray[np.uint8]], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one format did: times as fast as float32, the farthest a probability moved, and how many findings did.
+
+    A finding also counts as moved where one format takes a picture for one outside the scope and the other does not.
+    """
+
+    compute: str
+    speed: float
+    moved: float
+    flips: int
+    pictures: int
+
+    @property
+    def holds(self) -> bool:
+        """Tell whether it answers as float32 does."""
+        return self.moved <= MOVED and self.flips == 0
+
+
+def choose_precision(
+    network: keras.Model, answering: Answering, images: NDArray[np.uint8]
+) -> tuple[str, tuple[Trial, ...]]:
+    """Return the fastest format that answers as float32 does, and what was measured of each of the others.
+
+    Looks at up to 64 of ``images`` (uint8 [N,S,S,1]), evenly spread. Times are medians of interleaved runs on this
+    machine; speed is the geometric mean over batches of 1 and 8. float16 is tried where there is a GPU.
+    """
+    formats = ("bfloat16", *(("float16",) if tf.config.list_physical_devices("GPU") else ()))
+    looked_at = images[:: max(1, len(images) // _LOOKED_AT)][:_LOOKED_AT]
+    with tempfile.TemporaryDirectory() as scratch:
+        runs: dict[str, Run] = {}
+        for compute in (EXACT, *formats):
+            folder = Path(scratch) / compute
+            folder.mkdir()
+            write_saved_model(network, answering, folder, half_constants=False, compute=compute)
+            runs[compute] = _run(folder)
+        times = _times(runs, looked_at)
+        trials = tuple(_trial(compute, runs, looked_at, times) for compute in formats)
+    return fastest(trials), trials
+
+
+def fastest(trials: Sequence[Trial]) -> str:
+    """Return the fastest format of those that answer as float32 does and gain more than measuring errs by."""
+    worth = [trial for trial in trials if trial.holds and trial.speed >= _GAIN]
+    return max(worth, key=lambda trial: trial.speed).compute if worth else EXACT
+
+
+def described(compute: str, trials: Sequence[Trial], *, half_constants: bool) -> str:
+    """Return for the card what a version computes in, and why."""
+    told = f"{compute}, constants stored as float16" if half_constants else compute
+    for trial in trials:
+        told += (
+            f"; {trial.compute} measured {trial.speed:.2f} × as fast as float32, moved probabilities by up to "
+            f"{trial.moved:.1g} and {trial.flips} of {trial.pictures} findings"
+        )
+    return told
+
+
+def _run(folder: Path) -> Run:
+    loaded = tf.saved_model.load(str(folder))
+    signature = loaded.signatures[contract.SIGNATURE_IMAGE]
+
+    def run(images: NDArray[np.uint8], _kept: Any = loaded) -> Mapping[str, Any]:
+        answer: Mapping[str, Any] = signature(tf.constant(images))
+        return answer
+
+    return run
+
+
+def _times(runs: Mapping[str, Run], images: NDArray[np.uint8]) -> dict[tuple[str, int], float]:
+    """Return the median seconds of each format at each batch; by turns, so that all meet the same disturbances."""
+    taken: dict[tuple[str, int], list[float]] = {(compute, batch): [] for batch in _BATCHES for compute in runs}
+    for turn in range(_ROUNDS + 1):
+        for (compute, batch), seconds in taken.items():
+            given = np.resize(images, (batch, *images.shape[1:]))
+            started = time.perf_counter()
+            runs[compute](given)[contract.PROBABILITY].numpy()
+            if turn:  # the first turn builds kernels
+                seconds.append(time.perf_counter() - started)
+    return {way: statistics.median(seconds) for way, seconds in taken.items()}
+
+
+def _trial(
+    compute: str, runs: Mapping[str, Run], images: NDArray[np.uint8], times: Mapping[tuple[str, int], float]
+) -> Trial:
+    speed = statistics.geometric_mean([times[EXACT, batch] / times[compute, batch] for batch in _BATCHES])
+    exact, short = (_answers(runs[way], images) for way in (EXACT, compute))
+    moved = float(np.max(np.abs(exact[contract.PROBABILITY] - short[contract.PROBABILITY])))
+    within = [told[contract.NOVELTY] <= 1 for told in (exact, short)]
+    flips = int(np.sum((exact[contract.FINDING] != short[contract.FINDING]) | (within[0] != within[1])))
+    return Trial(compute, speed, moved, flips, len(images))
+
+
+def _answers(run: Run, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    parts = [run(images[start : start + 8]) for start in range(0, len(images), 8)]
+    return {
+        name: np.concatenate([part[name].numpy() for part in parts])
+        for name in (contract.PROBABILITY, contract.FINDING, contract.NOVELTY)
+    }

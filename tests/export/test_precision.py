@@ -1,0 +1,103 @@
+"""Precision: shorter numbers answer nearly alike, and are chosen only where they do and are faster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+from export import contract
+from export.golden import drawn_pictures
+from export.precision import Trial, choose_precision, described, fastest
+from export.savedmodel import Answering, write_saved_model
+from training.model import FEATURES, ModelConfig, build_model
+from training.novelty import fit_novelty
+
+SIZE = 64
+Images = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+@pytest.fixture(scope="module")
+def images() -> Images:
+    return drawn_pictures(SIZE, 8, first_seed=1)
+
+
+@pytest.fixture(scope="module")
+def network(images: Images) -> keras.Model:
+    keras.utils.set_random_seed(3)
+    built = build_model(ModelConfig(weights="none", input_size=SIZE, width=16, dense=(8,)))
+    for layer in built.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    built(images.astype(np.float32), training=True)
+    return built
+
+
+@pytest.fixture(scope="module")
+def answering(network: keras.Model, images: Images) -> Answering:
+    features = np.asarray(network(images.astype(np.float32))[FEATURES])
+    spread = np.repeat(features, 8, 0) + np.random.default_rng(0).normal(0, 0.1, (64, features.shape[1]))
+    return Answering(4.0, 0.0, (0.2, 0.8), fit_novelty(spread.astype(np.float32), features))
+
+
+def test_a_version_in_bfloat16_convolves_in_it_and_answers_in_float32(
+    network: keras.Model, answering: Answering, images: Images, tmp_path: Path
+) -> None:
+    told = {}
+    for compute in ("float32", "bfloat16"):
+        folder = tmp_path / compute
+        folder.mkdir()
+        write_saved_model(network, answering, folder, half_constants=True, compute=compute)
+        signature = (loaded := tf.saved_model.load(str(folder))).signatures[contract.SIGNATURE_IMAGE]
+        told[compute] = signature(tf.constant(images))
+        del loaded
+        assert convolved_in(folder) == {compute}
+    assert told["bfloat16"][contract.NOVELTY].dtype == tf.float32
+    for name in (contract.PROBABILITY, contract.HEATMAP):
+        assert told["bfloat16"][name].dtype == tf.float32
+        # the mean: single answers of random weights are less steady than those of trained ones
+        assert 0 < float(np.abs(told["bfloat16"][name] - told["float32"][name]).mean()) < 0.05
+
+
+def convolved_in(folder: Path) -> set[str]:
+    """Return the dtypes of the maps' convolutions; the map's own last one is float32 always and has one filter."""
+    graph = SavedModel.FromString((folder / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def
+    nodes = [node for node in graph.node if node.op in ("Conv2D", "DepthwiseConv2dNative") and "/map" not in node.name]
+    assert len(nodes) > 40
+    return {tf.as_dtype(node.attr["T"].type).name for node in nodes}
+
+
+def test_the_choice_follows_what_was_measured(network: keras.Model, answering: Answering, images: Images) -> None:
+    chosen, trials = choose_precision(network, answering, images)
+    assert [trial.compute for trial in trials][:1] == ["bfloat16"]
+    assert chosen == fastest(trials)
+    assert all(trial.speed > 0 and trial.pictures == len(images) for trial in trials)
+
+
+@pytest.mark.parametrize(
+    ("trials", "chosen"),
+    [
+        ([], "float32"),
+        ([Trial("bfloat16", 2.0, 0.005, 0, 64)], "bfloat16"),
+        ([Trial("bfloat16", 1.02, 0.005, 0, 64)], "float32"),
+        ([Trial("bfloat16", 2.0, 0.02, 0, 64)], "float32"),
+        ([Trial("bfloat16", 2.0, 0.005, 1, 64)], "float32"),
+        ([Trial("bfloat16", 2.0, 0.005, 0, 64), Trial("float16", 3.0, 0.005, 0, 64)], "float16"),
+        ([Trial("bfloat16", 2.0, 0.005, 0, 64), Trial("float16", 3.0, 0.5, 9, 64)], "bfloat16"),
+    ],
+)
+def test_only_what_answers_alike_and_is_faster_is_chosen(trials: list[Trial], chosen: str) -> None:
+    assert fastest(trials) == chosen
+
+
+def test_the_card_says_what_was_chosen_and_why() -> None:
+    told = described("float32", [Trial("bfloat16", 0.61, 0.004, 2, 64)], half_constants=True)
+    assert told == (
+        "float32, constants stored as float16; bfloat16 measured 0.61 × as fast as float32, moved probabilities by up "
+        "to 0.004 and 2 of 64 findings"
+    )
