@@ -55,12 +55,13 @@ def pictures(count: int, size: int) -> NDArray[np.uint8]:
     return np.stack([prepare(one.radiograph, size).image for one in drawn])
 
 
-def exported(network: Network, folder: Path) -> Path:
-    """Write ``network`` as `osteo export` does, the calibration left out, and return ``folder``."""
+def exported(network: Network, folder: Path, compute: str = "float32") -> Path:
+    """Write ``network`` as `osteo export --precision COMPUTE` does, the calibration left out; return ``folder``."""
     count = network.keras.output[FEATURES].shape[1]
     zeros, ones = np.zeros(count, np.float32), np.ones(count, np.float32)
     basis = np.eye(count, 1, dtype=np.float32)
     novelty = Novelty(zeros, ones, basis, np.ones(1, np.float32), 1.0, 1.0)
     folder.mkdir(parents=True)
-    write_saved_model(network.keras, Answering(1.0, 0.0, THRESHOLDS, novelty), folder, half_constants=True)
+    answering = Answering(1.0, 0.0, THRESHOLDS, novelty)
+    write_saved_model(network.keras, answering, folder, half_constants=True, compute=compute)
     return folder

@@ -25,7 +25,7 @@ Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 PREDICT: Final = "Keras predict"
 PLAIN: Final = "Keras SavedModel"
-EXPORTED: Final = "osteo export"
+EXPORTED: Final[Mapping[str, str]] = {"osteo export": "float32", "osteo export bfloat16": "bfloat16"}
 ONNX: Final = "ONNX Runtime"
 OPENVINO: Final[Mapping[str, str]] = {"OpenVINO float32": "f32", "OpenVINO bfloat16": "bf16"}
 NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -41,7 +41,8 @@ def ways(network: Network, scratch: Path) -> Iterator[tuple[str, Run]]:
     plain = scratch / "plain"
     network.keras.export(str(plain), verbose=False)
     yield PLAIN, _saved_model(plain)
-    yield EXPORTED, _exported(exported(network, scratch / "exported"))
+    for name, compute in EXPORTED.items():
+        yield name, _exported(exported(network, scratch / compute, compute))
     foreign = {ONNX: partial(_onnx, network, scratch / "network.onnx")}
     foreign |= {name: partial(_openvino, plain, precision) for name, precision in OPENVINO.items()}
     trial = np.zeros((1, network.size, network.size, 1), np.uint8)

@@ -38,7 +38,7 @@ def page_process(log: Path, env: Mapping[str, str] | None = None, **settings: ob
     program = f"from ui.app import PageSettings, launch; launch(PageSettings({keywords}))"
     running = processes.start([sys.executable, "-c", program], log, cwd=ROOT, env=env)
     try:
-        running.wait_until(lambda output: "Page: http" in output, seconds=60)
+        running.wait_until(lambda output: "Page: http" in output, seconds=180)
         yield PageProcess(f"http://127.0.0.1:{settings['port']}", running)
     finally:
         left = running.interrupt()

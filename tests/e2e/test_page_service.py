@@ -63,7 +63,7 @@ def shared(model_server: ModelServer, tmp_path_factory: pytest.TempPathFactory) 
     env = {"TMPDIR": str(folder), "HTTPS_PROXY": way_out, "HTTP_PROXY": way_out, "https_proxy": way_out}
     limits = {"keep_uploads": KEEP_UPLOADS, "max_file_size": MAX_FILE_SIZE}
     with page_process(folder / "page.log", env, share=True, server=model_server.target, **limits) as process:
-        process.running.wait_until(lambda output: "Password" in output, seconds=30)
+        process.running.wait_until(lambda output: "Password" in output, seconds=90)
         match = re.search(rf"User: {USER}  Password: (\S+)", process.running.output())
         assert match
         yield SharedPage(process, match[1], folder)
