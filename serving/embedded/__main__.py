@@ -39,7 +39,8 @@ def main(arguments: Sequence[str]) -> int:
         check_options(line.options)
         config = initial_config(line.options)
         check_models(config)
-        check_platforms(config)
+        if not any(model.version_labels for model in config.model_config_list.config):  # labels are checked first
+            check_platforms(config)
     except ServingError as error:
         print(f"Failed to start server. Error: {error}", flush=True)
         return FAILURE

@@ -41,7 +41,10 @@ def global_options(options: ServerOptions) -> BatchingOptions | None:
         return None
     if not options.batching_parameters_file:
         return BatchingOptions()
-    return _from_file(options.batching_parameters_file)
+    found = _from_file(options.batching_parameters_file)
+    if found.num_batch_threads < 1:
+        raise invalid_argument(f"num_batch_threads must be positive; was {found.num_batch_threads}")
+    return found
 
 
 def per_model_options(version_path: str, shared: BatchingOptions) -> BatchingOptions | None:
@@ -54,7 +57,26 @@ def per_model_options(version_path: str, shared: BatchingOptions) -> BatchingOpt
 
 
 def check(options: BatchingOptions) -> None:
-    """Raise ServingError(INVALID_ARGUMENT) for allowed sizes that do not fit; found when a model is loaded."""
+    """Raise ServingError(INVALID_ARGUMENT) for sizes and times that do not fit; found when a model is loaded.
+
+    The allowed sizes come first, as upstream; the others are those of TensorFlow's shared_batch_scheduler.h (AddQueue).
+    """
+    _check_allowed_sizes(options)
+    if options.max_batch_size < 1:
+        raise invalid_argument(f"input_batch_size_limit must be positive; was {options.max_batch_size}")
+    if options.timeout < 0:
+        raise invalid_argument(f"batch_timeout_micros must be non-negative; was {round(options.timeout * 1e6)}")
+    if options.max_enqueued_batches < 1:
+        raise invalid_argument(f"max_enqueued_batches must be positive; was {options.max_enqueued_batches}")
+    if options.enable_large_batch_splitting and options.max_execution_batch_size > options.max_batch_size:
+        raise invalid_argument(
+            "When enable_large_batch_splitting is true, input_batch_size_limit must be greater than or equal to "
+            # upstream runs the flag and both numbers into the sentence
+            f"max_execution_batch_size.1{options.max_batch_size}{options.max_execution_batch_size}"
+        )
+
+
+def _check_allowed_sizes(options: BatchingOptions) -> None:
     sizes = options.allowed_batch_sizes
     if not sizes:
         return
@@ -80,10 +102,10 @@ def _from_file(path: str) -> BatchingOptions:
     execution = _number(parameters, "max_execution_batch_size", largest) if splitting else largest
     return BatchingOptions(
         max_batch_size=largest,
-        max_execution_batch_size=min(execution, largest),
+        max_execution_batch_size=execution,
         timeout=_number(parameters, "batch_timeout_micros", 0) / 1e6,
         max_enqueued_batches=_number(parameters, "max_enqueued_batches", default.max_enqueued_batches),
-        num_batch_threads=max(1, _number(parameters, "num_batch_threads", default.num_batch_threads)),
+        num_batch_threads=_number(parameters, "num_batch_threads", default.num_batch_threads),
         thread_pool_name=str(_wrapped(parameters, "thread_pool_name", DEFAULT_POOL)),
         allowed_batch_sizes=tuple(getattr(parameters, "allowed_batch_sizes")),  # noqa: B009  # built at run time
         pad_variable_length_inputs=bool(getattr(parameters, "pad_variable_length_inputs")),  # noqa: B009

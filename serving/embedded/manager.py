@@ -149,7 +149,8 @@ class VersionManager:
         """Return once each model has a version that serves.
 
         Raises ServingError(UNKNOWN) with every error if a model's versions have all failed, DEADLINE_EXCEEDED after
-        `timeout` seconds, CANCELLED when `give_up` says so.
+        `timeout` seconds, CANCELLED when `give_up` says so. Without a `timeout` the words are those of a start
+        (load_servables_fast.cc), with one those of a reload (server_core.cc).
         """
         end = None if timeout is None else time.monotonic() + timeout
         waiting = list(models)
@@ -166,8 +167,12 @@ class VersionManager:
                 self._changed.wait(TICK_SECONDS)
         if not failed:
             raise ServingError(Code.CANCELLED, "Gave up waiting for models to become available")
-        causes = ", ".join(f"{{name: {m} version: {s.version}}} due to error: {s.error}" for m, s in failed)
-        raise ServingError(Code.UNKNOWN, f"{len(failed)} servable(s) did not become available: {{{causes}, }}")
+        causes = [
+            f"{{name: {model} version: {status.version}}} due to error: {status.error}" for model, status in failed
+        ]
+        what = "servable(s)" if timeout is None else "model(s)"
+        listed = ", ".join(causes if timeout is None else [f"{{{cause}}}" for cause in causes])
+        raise ServingError(Code.UNKNOWN, f"{len(failed)} {what} did not become available: {{{listed}, }}")
 
     def _pending(self, models: list[str]) -> tuple[list[str], list[tuple[str, VersionStatus]]]:
         pending: list[str] = []

@@ -13,7 +13,7 @@ _GET = re.compile(rb"/v1/models(?:/([^/:]+))?" + _VERSION + rb"(?:/(metadata))?"
 _API = re.compile(rb"/v1/.*", re.IGNORECASE)
 _PATH_CHARACTER = rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})"
 _TARGET = re.compile(
-    rb"(?:[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*)?("
+    rb"(?:(?:[A-Za-z][A-Za-z0-9+.\-]*:)?//[^/?#]*)?("
     + _PATH_CHARACTER
     + rb"*)(\?(?:"
     + _PATH_CHARACTER

@@ -20,6 +20,8 @@ _NUMBER = re.compile(r"\s*([+-]?\d+)\s*", re.ASCII)
 def list_versions(model: str, base_path: str) -> Aspired:
     """Return every child of `base_path` whose name reads as an int64 (`00000123` is 123), by its number.
 
+    Of two names for one number the last in order counts.
+
     Raises ServingError(NOT_FOUND) where the base path itself is missing: that is a fault of the file system, not the
     wish to serve nothing, which is said by an empty folder.
     """
@@ -30,8 +32,8 @@ def list_versions(model: str, base_path: str) -> Aspired:
     versions: Aspired = {}
     for name in names:
         match = _NUMBER.fullmatch(name)
-        if match and -_INT64 <= int(match[1]) < _INT64 and int(match[1]) >= 0:
-            versions.setdefault(int(match[1]), f"{base_path.rstrip('/')}/{name}")
+        if match and -_INT64 <= int(match[1]) < _INT64:
+            versions[int(match[1])] = f"{base_path.rstrip('/')}/{name}"
     return versions
 
 
@@ -51,15 +53,15 @@ def aspired_versions(config: ModelConfig) -> Aspired:
 def complaint(config: ModelConfig, aspired: Aspired) -> str | None:
     """Return what is amiss with the versions found for a model, for the log; None if nothing is."""
     name, base_path = config.name, config.base_path
-    specific: Sequence[int] = config.model_version_policy.specific.versions
-    missing = [str(version) for version in specific if version not in aspired]
-    if missing:
-        return f"Version {', '.join(missing)} of servable {name}, requested to be served, was not found in {base_path}"
     if not aspired:
         return (
             f"No versions of servable {name} found under base path {base_path}. Did you forget to name your leaf "
             "directory as a number (eg. '/1/')?"
         )
+    specific: Sequence[int] = config.model_version_policy.specific.versions
+    missing = [str(version) for version in specific if version not in aspired]
+    if missing:
+        return f"Version {', '.join(missing)} of servable {name}, requested to be served, was not found in {base_path}"
     return None
 
 

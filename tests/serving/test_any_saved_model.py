@@ -152,7 +152,7 @@ def test_a_version_that_does_not_load_says_why_and_never_serves(
     with pytest.raises(grpc.RpcError) as raised:
         rolling.reload([config("good", exported / "module"), config("bad", tmp_path)])
     expected = f"{code}: {text.format(path=tmp_path / '1')}"
-    start = "1 servable(s) did not become available: {{name: bad version: 1} due to error: "
+    start = "1 model(s) did not become available: {{{name: bad version: 1} due to error: "
     assert raised.value.details()[: len(start + expected)] == start + expected
     assert rolling.states("bad") == {1: "END"}
     with pytest.raises(grpc.RpcError, match=r"Servable not found for request: Latest\(bad\)"):

@@ -126,9 +126,21 @@ def test_sizes_are_rounded_up_to_the_next_allowed_one(size: int, expected: int) 
             BatchingOptions(8, 4, allowed_batch_sizes=(2, 8), enable_large_batch_splitting=True),
             "Last entry in allowed_batch_sizes must be equal to max_execution_batch_size; last entry was 8; expected 4",
         ),
+        (BatchingOptions(max_batch_size=0), "input_batch_size_limit must be positive; was 0"),
+        (BatchingOptions(timeout=-1e-6), "batch_timeout_micros must be non-negative; was -1"),
+        (BatchingOptions(max_enqueued_batches=0), "max_enqueued_batches must be positive; was 0"),
+        (
+            BatchingOptions(8, 16, enable_large_batch_splitting=True),
+            "When enable_large_batch_splitting is true, input_batch_size_limit must be greater than or equal to "
+            "max_execution_batch_size.1816",
+        ),
+        (
+            BatchingOptions(0, 0, timeout=-1.0, allowed_batch_sizes=(4,)),
+            "Last entry in allowed_batch_sizes must match max_batch_size; last entry was 4; expected 0",
+        ),
     ],
 )
-def test_allowed_sizes_must_fit_the_largest_batch(options: BatchingOptions, text: str) -> None:
+def test_sizes_and_times_must_fit_each_other(options: BatchingOptions, text: str) -> None:
     with pytest.raises(ServingError) as raised:
         check(options)
     assert raised.value.message == text

@@ -111,6 +111,17 @@ def test_parameters_beside_a_version_keep_the_shared_threads(tmp_path: Path) -> 
     assert own == BatchingOptions(5, 5, num_batch_threads=7, thread_pool_name="shared")
 
 
+def test_a_file_without_threads_ends_the_start(tmp_path: Path) -> None:
+    (tmp_path / "parameters").write_text("num_batch_threads { value: 0 }")
+    options = ServerOptions(enable_batching=True, batching_parameters_file=str(tmp_path / "parameters"))
+    with pytest.raises(ServingError) as raised:
+        global_options(options)
+    assert (raised.value.code, raised.value.message) == (
+        Code.INVALID_ARGUMENT,
+        "num_batch_threads must be positive; was 0",
+    )
+
+
 def test_without_a_file_batching_has_its_defaults() -> None:
     assert global_options(ServerOptions()) is None
     defaults = global_options(ServerOptions(enable_batching=True))

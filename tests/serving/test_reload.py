@@ -191,7 +191,9 @@ def test_the_polled_file_wins_over_a_config_given_over_grpc(
     start_server: StartServer, saved_models: Path, tmp_path: Path
 ) -> None:
     base = saved_models / "constant"
-    entry = f'name: "polled" base_path: "{base}" model_platform: "tensorflow" version_labels {{ key: "filed" value: 3 }}'
+    entry = (
+        f'name: "polled" base_path: "{base}" model_platform: "tensorflow" version_labels {{ key: "filed" value: 3 }}'
+    )
     file = tmp_path / "models.config"
     file.write_text(f"model_config_list {{ config {{ {entry} }} }}")
     server: ServerProcess = start_server(

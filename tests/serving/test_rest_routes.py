@@ -20,6 +20,7 @@ ROUTES = [
     ("POST", "/v1/models/%C3%A9/labels/%2B:predict", "predict", ModelSpec("é", None, "+")),
     ("POST", "/v1/models/a+b?x=1:predict", "predict", ModelSpec("a+b?x=1")),
     ("POST", "http://host:1/v1/models/m:predict", "predict", ModelSpec("m")),
+    ("POST", "//host/v1/models/m:predict", "predict", ModelSpec("m")),
     ("GET", "/v1/models/m", "status", ModelSpec("m")),
     ("GET", "/v1/models/m/versions/3", "status", ModelSpec("m", 3)),
     ("GET", "/v1/models/m/labels/stable", "status", ModelSpec("m", None, "stable")),

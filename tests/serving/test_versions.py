@@ -13,6 +13,7 @@ import pytest
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import file_system_storage_path_source_pb2
 
+from serving.embedded.source import list_versions
 from tests.serving.saved_models import write_warmup
 from tests.serving.server_process import Client, config, predict_request, values
 
@@ -65,6 +66,24 @@ def test_policy_says_which_versions_serve(
     rolling.wait_for(name, dict.fromkeys(expected, "AVAILABLE"), QUICK)
     assert answer(rolling, name) == max(expected)
     assert {answer(rolling, name, version=version) for version in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["1", "00000002", " 3"], {1: "1", 2: "00000002", 3: " 3"}),
+        (["00000123", "123"], {123: "123"}),
+        (["-7", "0", "9223372036854775807"], {-7: "-7", 0: "0", 2**63 - 1: "9223372036854775807"}),
+        (["9223372036854775808", "1.0", "v1", "1a", "0x1", "1_0", "\u0661", "tmp-1"], {}),
+    ],
+    ids=["padded", "twice", "limits", "no numbers"],
+)
+def test_a_folder_is_a_version_if_its_name_reads_as_an_int64(
+    base: Path, names: list[str], expected: dict[int, str]
+) -> None:
+    for name in names:
+        (base / name).mkdir()
+    assert list_versions("m", f"{base}/") == {number: f"{base}/{name}" for number, name in expected.items()}
 
 
 def test_a_new_version_takes_over_and_the_old_one_ends(rolling: Client, saved_models: Path, base: Path) -> None:
@@ -214,7 +233,7 @@ def test_bad_warm_up_records_fail_the_load(
         rolling.reload([config(name, base)])
     assert raised.value.code() is grpc.StatusCode.UNKNOWN
     assert raised.value.details().startswith(
-        f"1 servable(s) did not become available: {{{{name: {name} version: 1}} due to error: "
+        f"1 model(s) did not become available: {{{{{{name: {name} version: 1}} due to error: "
     )
     assert text in raised.value.details()
     assert rolling.states(name) == {1: "END"}
