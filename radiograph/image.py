@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radiograph.dicom_origin import Origin
+from radiograph.window import eight_bit
 
 FileKind = Literal["JPEG", "PNG", "TIFF", "WebP", "BMP", "DICOM", "phantom"]
 
@@ -41,3 +43,8 @@ class Radiograph:
     def height(self) -> int:
         """Rows of ``pixels``."""
         return int(self.pixels.shape[0])
+
+    @cached_property
+    def eight_bit(self) -> NDArray[np.uint8]:
+        """``pixels`` as uint8, windowed to the range in use where they are deeper; made once, for model and page."""
+        return eight_bit(self.pixels, self.bits)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from radiograph.image import Radiograph
+from radiograph.window import percentile_levels
 
 PREPROCESSING: Final = "letterbox-triangle-stretch-0.5-99.5-v1"
 LOW_PERCENTILE: Final = 0.5
@@ -94,7 +95,7 @@ def prepare(radiograph: Radiograph, size: int) -> Prepared:
     Grey values 0..255, dense bone bright, black padding; ``size`` (px) comes from the served model's metadata.
     """
     geometry = _letterbox(radiograph.width, radiograph.height, size)
-    picture = Image.fromarray(_eight_bit(radiograph))
+    picture = Image.fromarray(radiograph.eight_bit)
     scaled = picture.resize((geometry.inner_width, geometry.inner_height), Image.Resampling.BILINEAR)
     content = stretch(np.asarray(scaled))
     image = np.zeros((size, size, 1), np.uint8)
@@ -109,7 +110,7 @@ def prepare(radiograph: Radiograph, size: int) -> Prepared:
 def stretch(content: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return uint8 pixels with the 0.5th to 99.5th percentile spread over 0..255; flat pictures stay as they are."""
     histogram = np.bincount(content.ravel(), minlength=256)
-    low, high = _percentile_levels(histogram)
+    low, high = percentile_levels(histogram, LOW_PERCENTILE, HIGH_PERCENTILE)
     if high - low < MIN_RANGE:
         return content
     levels = (np.arange(256, dtype=np.float32) - low) * np.float32(255.0 / (high - low))
@@ -124,25 +125,3 @@ def _letterbox(width: int, height: int, size: int) -> Geometry:
     return Geometry(
         width, height, size, (size - inner_width) // 2, (size - inner_height) // 2, inner_width, inner_height
     )
-
-
-def _eight_bit(radiograph: Radiograph) -> NDArray[np.uint8]:
-    """Return the pixels as uint8, windowed to the range in use where the file holds more than 8 bits."""
-    if radiograph.pixels.dtype == np.uint8:
-        return radiograph.pixels.astype(np.uint8, copy=False)
-    histogram = np.bincount(radiograph.pixels.ravel(), minlength=1 << radiograph.bits)
-    low, high = _percentile_levels(histogram, 0.1, 99.9)
-    high = max(high, low + 1)
-    levels = (np.arange(histogram.size, dtype=np.float32) - low) * np.float32(255.0 / (high - low))
-    windowed: NDArray[np.uint8] = np.clip(np.rint(levels), 0, 255).astype(np.uint8)[radiograph.pixels]
-    return windowed
-
-
-def _percentile_levels(
-    histogram: NDArray[np.intp], low: float = LOW_PERCENTILE, high: float = HIGH_PERCENTILE
-) -> tuple[int, int]:
-    """Return the first grey levels at which the cumulated histogram reaches the two percentiles."""
-    cumulated = np.cumsum(histogram)
-    total = float(cumulated[-1])
-    first, last = np.searchsorted(cumulated, [total * low / 100.0, total * high / 100.0])
-    return int(first), int(last)
