@@ -50,6 +50,7 @@ VIEWER: Final = (
     '<label><input type="radio" name="drag" value="move" checked> moves</label>'
     '<label><input type="radio" name="drag" value="window"> sets window</label></fieldset>'
     '</div>${value}<p class="told" role="status"></p>'
+    '<button type="button" class="fetch" data-do="fetch" hidden>Fetch again</button>'
     f'<details class="keys" hidden><summary>Keys and gestures</summary><p id="viewer-keys">{KEYS}</p></details>'
 )
 """Template of the viewer; its tools act in the browser alone (``assets/viewer.js``)."""

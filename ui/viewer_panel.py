@@ -23,6 +23,8 @@ SENT_AT_ONCE: Final = 2
 
 GIVE_JS: Final = """(file, ask) => document.dispatchEvent(new CustomEvent("osteo-pixels", { detail: { file, ask } }))"""
 """Hands the original's pixels to the viewer."""
+FAILED_JS: Final = """() => document.dispatchEvent(new CustomEvent("osteo-no-pixels"))"""
+"""Tells the viewer that its question failed."""
 
 Update = dict[Component, object]
 
@@ -87,7 +89,7 @@ def answer_events(viewer: Viewer, session: gr.State, place: gr.State) -> None:
         return save_bytes_to_cache(data, "pixels.bin", viewer.pixels.GRADIO_CACHE), ask
 
     viewer.beside.click(beside, [session, place], [viewer.html, viewer.beside], api_visibility="private")
-    viewer.html.download(
+    sent = viewer.html.download(
         wanted,
         session,
         [viewer.pixels, viewer.ask],
@@ -95,7 +97,9 @@ def answer_events(viewer: Viewer, session: gr.State, place: gr.State) -> None:
         concurrency_id="pixels",
         show_progress="hidden",
         api_visibility="private",
-    ).success(None, [viewer.pixels, viewer.ask], None, js=GIVE_JS, api_visibility="private")
+    )
+    sent.success(None, [viewer.pixels, viewer.ask], None, js=GIVE_JS, api_visibility="private")
+    sent.failure(None, None, None, js=FAILED_JS, api_visibility="private")
 
 
 def _views(session: Session, place: int) -> list[tuple[int, View]]:

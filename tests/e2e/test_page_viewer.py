@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.contract_model import LEVELS
 from tests.e2e.page_process import SIZES, PageProcess, View, bounding_box, flat_picture, page_process, view
@@ -192,6 +192,40 @@ def test_pixels_that_come_late_never_fall_on_another_picture(
         tab.page.check("#viewer input[name=invert]")
         assert pixel(tab) == 255 - LEVELS["suspicion"]
         assert drawn_size(tab) == (400, 400)
+
+
+@pytest.mark.parametrize(
+    ("broken", "breaks"),
+    [("**/gradio_api/queue/join*", lambda route: None), ("**/pixels.bin", lambda route: route.abort())],
+    ids=["no answer", "no file"],
+)
+def test_pixels_that_do_not_come_are_fetched_again_when_asked(
+    chromium: Browser,
+    page: PageProcess,
+    artifacts_dir: Path,
+    tmp_path: Path,
+    broken: str,
+    breaks: Callable[[Route], None],
+) -> None:
+    Image.new("L", (2000, 2500), 60).save(tmp_path / "large.png")
+    with view(chromium, page.url) as tab:
+        tab.drop(tmp_path / "large.png")
+        tab.wait_for_finding("large.png")
+        tab.wait_until_idle()
+        # the viewer's patience, cut short
+        tab.page.evaluate("(real => { setTimeout = (act, ms) => real(act, Math.min(ms ?? 0, 2000)); })(setTimeout)")
+        tab.page.route(broken, breaks)
+        tab.page.get_by_role("button", name="1:1").click()
+        told = tab.page.locator("#viewer .told")
+        expect(told).to_contain_text("could not be fetched", timeout=20_000)
+        tab.keep(artifacts_dir, "pixels-failed")
+        tab.page.unroute(broken)
+        tab.page.get_by_role("button", name="Fetch again").click()
+        assert drawn_size(tab) == (2000, 2500)
+        expect(told).to_have_text("")
+        expect(tab.page.get_by_role("button", name="Fetch again")).to_be_hidden()
+        assert all("ERR_FAILED" in error for error in tab.errors)  # the browser's own words on what was cut off
+        tab.errors.clear()
 
 
 def test_a_deep_file_shows_in_another_window_what_eight_bits_had_lost(

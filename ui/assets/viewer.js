@@ -2,6 +2,7 @@
 // picture; zoom and window belong to it. Sizes are laid out, not transformed, so that outlines stay sharp and thin.
 const LARGEST = 8; // screen pixels a pixel of the original, at most
 const STEP = 1.25;
+const PATIENCE = 20000; // milliseconds until a question that nobody answers counts as failed
 const KEPT = ["heat", "outline", "notes", "beside", "opacity", "drag"];
 
 const kept = { heat: true, outline: true, notes: true, beside: true, opacity: 100, drag: "move" };
@@ -15,7 +16,12 @@ let shownPictures = "";
 const all = (selector) => [...element.querySelectorAll(selector)];
 const figures = () => all("figure.view").filter((figure) => figure.offsetParent !== null);
 const placeOf = (figure) => Number(figure.dataset.place);
-const tell = (text) => { const told = element.querySelector(".told"); if (told) told.textContent = text; };
+const tell = (text, again = false) => {
+  const told = element.querySelector(".told");
+  if (told) told.textContent = text;
+  const button = element.querySelector('[data-do="fetch"]');
+  if (button) button.hidden = !again;
+};
 
 // ---- where the picture lies in its frame
 
@@ -95,9 +101,31 @@ const want = (figure) => {
   const source = sources.get(placeOf(figure));
   if (!source || source.asked) return;
   source.asked = true;
+  source.failed = false;
+  source.waits = true;
   tell("Fetching the original's own pixels …");
   asked.push({ place: placeOf(figure), pictures: shownPictures });
   trigger("download", { index: placeOf(figure), ask: asked.length - 1 });
+  setTimeout(() => { if (source.waits) failed(source); }, PATIENCE);
+};
+
+// An answer that comes all the same is still shown.
+const failed = (source) => {
+  if (![...sources.values()].includes(source)) return;
+  source.waits = false;
+  source.failed = true;
+  tell("The original's own pixels could not be fetched, so a smaller picture is shown.", true);
+};
+
+const unanswered = () => { for (const source of sources.values()) if (source.waits) failed(source); };
+
+const fetchAgain = () => {
+  for (const figure of figures()) {
+    const source = sources.get(placeOf(figure));
+    if (!source?.failed) continue;
+    source.asked = false;
+    want(figure);
+  }
 };
 
 const unpack = async (file) => {
@@ -111,15 +139,21 @@ const unpack = async (file) => {
 const received = async ({ detail: { file, ask } }) => {
   const { place, pictures } = asked[ask] ?? {};
   if (pictures !== shownPictures) return;
+  const before = sources.get(place);
+  before.waits = false;
+  if (!file) {
+    before.failed = false;
+    tell("The original is no longer held here, so a smaller picture is shown. Drop the file again to see every pixel.");
+    return;
+  }
   try {
-    if (!file) throw new Error("deleted");
     const source = await unpack(file);
     if (pictures !== shownPictures) return;
     sources.set(place, source);
     tell("");
     paint();
   } catch {
-    tell("The original is no longer held here, so a smaller picture is shown. Drop the file again to see every pixel.");
+    failed(before);
   }
 };
 
@@ -223,6 +257,7 @@ const acts = {
   out: (figure) => zoomBy(figure, 1 / STEP),
   fit: (figure) => zoomBy(figure, 0),
   full: (figure) => fullSize(figure),
+  fetch: fetchAgain,
   reset,
 };
 
@@ -336,6 +371,7 @@ element.addEventListener("keydown", (event) => {
 });
 
 document.addEventListener("osteo-pixels", received);
+document.addEventListener("osteo-no-pixels", unanswered);
 element.addEventListener("load", layOut, true);
 watch("value", arrive);
 arrive();
