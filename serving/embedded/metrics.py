@@ -44,7 +44,7 @@ class Counter:
         with self.lock:
             values = dict(self.values)
         return [f"# TYPE {self.name} counter"] + [
-            f"{self.name}{_braces(self.labels, labels)} {value}" for labels, value in values.items()
+            f"{self.name}{_braces(self.labels, labels)} {value}" for labels, value in sorted(values.items())
         ]
 
 
@@ -75,7 +75,7 @@ class Histogram:
         with self.lock:
             cells = {labels: (list(counts), total[0]) for labels, (counts, total) in self.values.items()}
         lines = [f"# TYPE {self.name} histogram"]
-        for labels, (counts, total) in cells.items():
+        for labels, (counts, total) in sorted(cells.items()):
             seen = 0
             for bound, count in zip((*map(_number, self.bounds), "+Inf"), counts, strict=True):
                 seen += count
@@ -90,8 +90,6 @@ def _number(value: float) -> str:
 
 
 def _braces(names: tuple[str, ...], values: Labels) -> str:
-    if not names:
-        return ""
     return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in zip(names, values, strict=True)) + "}"
 
 
@@ -133,8 +131,8 @@ class Metrics:
         return None
 
     def text(self) -> bytes:
-        """Return all metrics in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format, in order of their names."""
         lines: list[str] = []
-        for metric in vars(self).values():
+        for metric in sorted(vars(self).values(), key=lambda metric: metric.name):
             lines += metric.lines()
         return ("\n".join(lines) + "\n").encode()

@@ -25,6 +25,29 @@ def test_counters_are_written_without_a_suffix_and_labels_are_escaped() -> None:
     ]
 
 
+def test_without_labels_there_are_braces_all_the_same() -> None:
+    counter, histogram = Counter("runs", ()), Histogram("rows", (), (1.0,))
+    counter.add()
+    histogram.observe(4)
+    assert counter.lines()[1:] == ["runs{} 1"]
+    assert histogram.lines()[1:] == [
+        'rows_bucket{le="1"} 0',
+        'rows_bucket{le="+Inf"} 1',
+        "rows_sum{} 4",
+        "rows_count{} 1",
+    ]
+
+
+def test_metrics_and_their_label_sets_are_written_in_order() -> None:
+    metrics = Metrics()
+    for model in ("b", "a"):
+        metrics.request_count.add(model, "OK")
+    text = metrics.text().decode()
+    names = [line.split()[2] for line in text.splitlines() if line.startswith("#")]
+    assert names == sorted(names)
+    assert text.index('request_count{model_name="a"') < text.index('request_count{model_name="b"')
+
+
 def test_histograms_cumulate_and_end_with_infinity() -> None:
     histogram = Histogram("latency", ("model",), exponential_buckets(10, 1.8, 3))
     for value in (5, 10, 30, 1e9):

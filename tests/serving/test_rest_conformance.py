@@ -177,7 +177,7 @@ def test_options_asks_for_an_origin(rest: str, origin: str | None, status: int) 
 
 
 @pytest.mark.parametrize(
-    "path", [MODEL, f"{MODEL}/versions/123", f"{MODEL}/labels/ignored", "/V1/Models/half%5Fplus_two"]
+    "path", [MODEL, f"{MODEL}/versions/123", f"{MODEL}/labels/ignored", "/V1/Models/half%5Fplus_two", f"//host{MODEL}"]
 )
 def test_status_tells_every_version(rest: str, path: str) -> None:
     status = {"error_code": "OK", "error_message": ""}
