@@ -19,7 +19,7 @@ from export.commands import MODELS, evaluate, export, versions_app
 from serving.bench.commands import bench_app
 from serving.commands import rollout_app
 from training.commands import crossval, data_app, train
-from ui.commands import FEEDBACK, feedback
+from ui.commands import FEEDBACK, bench_page, feedback
 
 if TYPE_CHECKING:
     from serving.client import FractureClient
@@ -41,6 +41,7 @@ app.command()(feedback)
 app.add_typer(data_app, name="data")
 app.add_typer(versions_app, name="versions")
 app.add_typer(rollout_app, name="rollout")
+bench_app.command("page")(bench_page)
 app.add_typer(bench_app, name="bench")
 
 Server = Annotated[str, typer.Option(help="gRPC address of the model server, host:port.", envvar="OSTEO_SERVER")]

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
+ROOT: Final = Path(__file__).resolve().parents[1]
 FEEDBACK: Final = Path("state/feedback")
 """Where `osteo up` keeps feedback, and `osteo feedback` looks for it."""
 
@@ -40,3 +41,25 @@ def feedback(
         typer.echo(f"{damaged} damaged {'line was' if damaged == 1 else 'lines were'} left out.")
     notes, pictures = sum(bool(o.note) for o in opinions), sum(bool(o.picture) for o in opinions)
     typer.echo(json.dumps({"notes": notes, "pictures": pictures, "agreement": [asdict(line) for line in found]}))
+
+
+def bench_page(
+    base: Annotated[Path, typer.Option(help="Folder of the versions; the newest answers.")] = (
+        ROOT / "models" / "fracture"
+    ),
+    runs: Annotated[int, typer.Option(help="How often each file is dropped.", min=1)] = 10,
+    starts: Annotated[int, typer.Option(help="How often the page is started.", min=1)] = 3,
+) -> None:
+    """Measure the page: from drop to answer without the model's run, part by part, and start to first paint.
+
+    It starts a server, the page and a browser, and drops a JPEG of 2,000 × 2,500 and a DICOM file of 16 megapixels.
+    CPU time stands beside the clock, for it leaves other work on the machine out.
+    Example: osteo bench page --runs 20
+    """
+    from serving.bench.summary import finish, show
+    from ui.bench import run, tables
+
+    figures = run(base, runs, starts)
+    for table in tables(figures):
+        show(table)
+    finish("page", figures)

@@ -13,11 +13,12 @@ import math
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, BinaryIO, Final, Self
 
 from export import contract
 from ui.reading import Reading
@@ -110,16 +111,22 @@ def keep(folder: Path, feedback: Feedback, picture: bytes | None = None) -> None
     A picture kept before is deleted where the reader no longer consents. Raises ``FeedbackError``.
     """
     place = folder / PICTURES / f"{feedback.reading}.png"
-    line = {**asdict(feedback), "picture": f"{PICTURES}/{place.name}" if picture else None}
+    kept = {**asdict(feedback), "picture": f"{PICTURES}/{place.name}" if picture else None}
+    line = (json.dumps(kept, ensure_ascii=False) + "\n").encode("utf-8", "replace")
     try:
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if shutil.disk_usage(folder).free < LEAST_ROOM:
             raise FeedbackError("There is no room left for feedback on the page's disk. Tell whoever runs this page.")
-        if picture:
-            place.write_bytes(picture)
-        else:
-            place.unlink(missing_ok=True)
-        _append(folder / LINES, json.dumps(line, ensure_ascii=False) + "\n")
+        with _opened(folder / LINES) as file:
+            if file.tell() + len(line) > MOST_BYTES:
+                raise FeedbackError("The feedback file is full. Tell whoever runs this page to put it away.")
+            if picture:
+                place.write_bytes(picture)
+            else:
+                place.unlink(missing_ok=True)
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as error:
         raise FeedbackError(
             f"The feedback could not be kept ({error.strerror}). Tell whoever runs this page."
@@ -200,13 +207,11 @@ def _feedback(result: Mapping[Any, Any], key: str, *, agrees: bool, note: str, v
     )
 
 
-def _append(path: Path, line: str) -> None:
-    """Write one line at the end, whole or not at all as others see it, also beside other processes."""
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file at its end for one writer at a time, also beside other processes: a line is there whole or not."""
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     with os.fdopen(handle, "ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        if file.seek(0, os.SEEK_END) + len(line) > MOST_BYTES:
-            raise FeedbackError("The feedback file is full. Tell whoever runs this page to put it away.")
-        file.write(line.encode("utf-8", "replace"))
-        file.flush()
-        os.fsync(file.fileno())
+        file.seek(0, os.SEEK_END)
+        yield file

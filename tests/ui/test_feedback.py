@@ -17,6 +17,7 @@ from tests.ui.readings import answered
 from ui.feedback import (
     LINES,
     LONGEST_NOTE,
+    MOST_BYTES,
     PICTURES,
     Feedback,
     FeedbackError,
@@ -104,6 +105,16 @@ def test_a_folder_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path, r
     (tmp_path / "file").touch()
     with pytest.raises(FeedbackError, match="could not be kept"):
         keep(tmp_path / "file", of_reading(reading, "visit", agrees=True, note=""))
+
+
+def test_no_picture_is_kept_that_no_line_can_tell_of(tmp_path: Path, reading: Reading) -> None:
+    opinion = of_reading(reading, "visit", agrees=True, note="")
+    with (tmp_path / LINES).open("wb") as full:
+        full.truncate(MOST_BYTES)
+    with pytest.raises(FeedbackError, match="full"):
+        keep(tmp_path, opinion, png(display_picture(reading.radiograph)))
+    assert list((tmp_path / PICTURES).iterdir()) == []
+    assert (tmp_path / LINES).stat().st_size == MOST_BYTES
 
 
 def test_a_program_gives_its_opinion_on_a_result(result: dict[str, Any]) -> None:
