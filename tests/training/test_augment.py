@@ -70,3 +70,17 @@ def test_blanking_never_hides_a_fracture() -> None:
     changed, _ = augment(tf.fill([1, 64, 64, 1], 100.0), tf.constant(masks), tf.constant([1, 2]), how)
     assert float(tf.reduce_min(changed[0, 8:20, 8:20])) > 0
     assert float(tf.reduce_min(changed)) == 0
+
+
+def test_the_share_of_unwarped_pictures_is_only_mirrored() -> None:
+    images = tf.random.stateless_uniform([40, 64, 64, 1], [1, 2], 1, 255)
+    masks = images[:, ::4, ::4] / 255
+    moving = replace(STILL, flip_horizontal=True, flip_vertical=True, rotation=30, shift=0.1, zoom=0.2, stretch=0.1)
+    changed, moved = augment(images, masks, tf.constant([5, 6]), replace(moving, unwarped=0.5))
+    kept = 0
+    for before, after, mask_before, mask_after in zip(images, changed, masks, moved, strict=True):
+        for axes in ([], [0], [1], [0, 1]):
+            if np.abs(tf.reverse(before, axes) - after).max() < 0.05:
+                kept += 1
+                np.testing.assert_allclose(tf.reverse(mask_before, axes), mask_after, atol=1e-3)
+    assert 10 <= kept <= 30

@@ -6,14 +6,16 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from training.backbones import BackboneError, backbone
-from training.model import FEATURES, LOGIT, MAP, ModelConfig, build_model, freeze
+from training.model import FEATURES, LOGIT, MAP, ModelConfig, Smoothing, build_model, freeze
 from training.recipe import Recipe, load_recipe
 from training.torch_file import TorchFileError, read_tensors
 from training.weights import WeightsError, load_weights, recipe_of, save_weights
@@ -40,6 +42,27 @@ def test_a_frozen_backbone_leaves_only_the_head_to_learn() -> None:
     learning = {v.path.split("_")[0] for v in network.trainable_variables if v.path.startswith("block")}
     assert learning == {f"block{n}" for n in range(10, 16)}
     assert not any("_bn" in v.path for v in network.trainable_variables if v.path.startswith(("block", "head_conv")))
+
+
+def test_batch_norm_of_the_backbone_learns_from_the_block_that_is_asked_for() -> None:
+    network = build_model(SMALL)
+    freeze(network, "efficientnet-lite0", 5, norms_from_block=11)
+    learning = {v.path for v in network.trainable_variables if v.path.startswith(("block", "head_conv"))}
+    norms = {path.split("_")[0] for path in learning if "_bn" in path}
+    assert norms == {*(f"block{n}" for n in range(11, 16)), "head"}
+    assert {path.split("_")[0] for path in learning} == {*(f"block{n}" for n in range(5, 16)), "head"}
+
+
+def test_smoothing_is_the_binomial_filter_and_leaves_the_weights_as_they_are() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 1)).astype(np.float32)
+    line = np.array([1, 2, 1]) / 4
+    expected = picture
+    for axis in (1, 2, 1, 2):
+        expected = ndimage.convolve1d(expected, line, axis, mode="reflect")
+    np.testing.assert_allclose(Smoothing(2)(picture), expected, atol=1e-3)
+    plain, smooth = build_model(SMALL), build_model(replace(SMALL, smoothing=2))
+    smooth.set_weights(plain.get_weights())
+    np.testing.assert_allclose(smooth(picture)[MAP], plain(expected.astype(np.float32))[MAP], atol=1e-3)
 
 
 @pytest.mark.slow
