@@ -39,11 +39,14 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 0 auto; p
   color: var(--ink); background: var(--ground); }
 h1 { font-size: 1.6rem; margin: 0; overflow-wrap: anywhere; } h2 { font-size: 1.2rem; margin: 2.5rem 0 .3rem; }
 p { margin: .3rem 0 .8rem; max-width: 44rem; } .lead { color: var(--soft); margin-bottom: 1.5rem; }
-.tables { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 0 3rem; }
+.tables { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1.5rem 3rem; }
 table { border-collapse: collapse; width: 100%; } thead th { color: var(--soft); font-size: .85rem; }
 th, td { padding: .35rem .5rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { text-align: left; font-weight: 400; } .number { text-align: right; font-variant-numeric: tabular-nums; }
-tbody .number { white-space: nowrap; } .bad { color: var(--bad); font-weight: 600; }
+tbody .number { white-space: nowrap; }
+@media (max-width: 34rem) { th, td { padding-inline: .25rem; } tbody .number { white-space: normal; }
+  tbody td:last-child { min-width: 4.6rem; } tbody td:nth-child(3) { min-width: 7.6rem; } }
+.bad { color: var(--bad); font-weight: 600; }
 .tables h2 { margin-top: 1.5rem; } .tables h2:first-child { margin-top: 0; }
 .sets { display: flex; flex-wrap: wrap; gap: .8rem; align-items: flex-start; }
 .set { display: flex; flex-wrap: wrap; gap: .8rem; padding: .8rem; border-radius: .5rem; background: var(--card); }
