@@ -95,6 +95,7 @@ def answer_events(viewer: Viewer, session: gr.State, place: gr.State) -> None:
         [viewer.pixels, viewer.ask],
         concurrency_limit=SENT_AT_ONCE,
         concurrency_id="pixels",
+        trigger_mode="multiple",  # a question may be put again while the one before hangs
         show_progress="hidden",
         api_visibility="private",
     )
