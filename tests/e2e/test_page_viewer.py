@@ -213,7 +213,9 @@ def test_pixels_that_do_not_come_are_fetched_again_when_asked(
         tab.wait_for_finding("large.png")
         tab.wait_until_idle()
         # the viewer's patience, cut short
-        tab.page.evaluate("(real => { setTimeout = (act, ms) => real(act, ms === 20000 ? 1000 : ms); })(setTimeout)")
+        tab.page.evaluate(
+            "(real => { setTimeout = (act, ms, ...rest) => real(act, ms === 20000 ? 2000 : ms, ...rest); })(setTimeout)"
+        )
         tab.page.route(broken, breaks)
         tab.page.get_by_role("button", name="1:1").click()
         told = tab.page.locator("#viewer .told")
