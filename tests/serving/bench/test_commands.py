@@ -11,7 +11,7 @@ import pytest
 
 from radiograph.phantom import phantom
 
-VERBS = ("serve", "export", "prepare", "train-input", "peers", "rollout")
+VERBS = ("serve", "export", "prepare", "train-input", "peers", "rollout", "page")
 
 
 def osteo(project_root: Path, *words: str) -> subprocess.CompletedProcess[str]:
