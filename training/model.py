@@ -33,7 +33,7 @@ _MAP_PRIOR: Final = 0.01
 class ModelConfig:
     """What shapes the network. ``input_size`` in px; ``width`` is the channels of the merged features.
 
-    ``smoothing`` is how often the picture is smoothed before the network looks at it (``Smoothing``).
+    ``smoothing`` is how often a picture that is read is smoothed before the network looks at it (``Smoothing``).
     """
 
     backbone: str = "efficientnet-lite0"
@@ -48,16 +48,18 @@ class ModelConfig:
 class Smoothing(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
     """Smooths a picture [N,H,W,1] by the binomial kernel 1-2-1 both ways, ``times`` over; its edge goes on outside.
 
-    Augmented pictures are smooth, for turning interpolates them, and the pictures to be read are not. It also takes
-    most of the grain away: of noise between neighbouring pixels 0.375 is left.
+    Only in reading: augmented pictures are smooth already, for turning interpolates them, and those to be read are
+    not. It also takes most of the grain away: of noise between neighbouring pixels 0.375 is left.
     """
 
     def __init__(self, times: int, **settings: Any) -> None:
         super().__init__(**settings)
         self.times = times
 
-    def call(self, x: Tensor) -> Tensor:
-        """Return the smoothed pictures, the same shape and dtype as ``x``."""
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
+        """Return the smoothed pictures, the same shape and dtype as ``x``; in training ``x`` itself."""
+        if training:
+            return x
         line = np.array([1, 2, 1], np.float32) / 4
         kernel = keras.ops.convert_to_tensor(np.outer(line, line)[:, :, None, None], dtype=x.dtype)
         for _ in range(self.times):

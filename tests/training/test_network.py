@@ -60,6 +60,7 @@ def test_smoothing_is_the_binomial_filter_and_leaves_the_weights_as_they_are() -
     for axis in (1, 2, 1, 2):
         expected = ndimage.convolve1d(expected, line, axis, mode="reflect")
     np.testing.assert_allclose(Smoothing(2)(picture), expected, atol=1e-3)
+    np.testing.assert_array_equal(Smoothing(2)(picture, training=True), picture)
     plain, smooth = build_model(SMALL), build_model(replace(SMALL, smoothing=2))
     smooth.set_weights(plain.get_weights())
     np.testing.assert_allclose(smooth(picture)[MAP], plain(expected.astype(np.float32))[MAP], atol=1e-3)
