@@ -112,11 +112,8 @@ def test_every_way_gives_the_same_probability(stack: Stack, project_root: Path, 
     by_page = [
         line["probability"] for line in page.predict([handle_file(path) for path in real_files], api_name="/read")
     ]
-    for told in (by_command, by_page):
+    for told in (by_command, by_page, by_bytes):
         np.testing.assert_allclose(told, by_pixels, atol=0.02)
-    # the graph's own decoding and scaling differ by a grey level here and there, to which version 2 is not indifferent
-    np.testing.assert_allclose(by_bytes, by_pixels, atol=0.05)
-    assert np.mean(np.abs(np.subtract(by_bytes, by_pixels))) < 0.015
 
 
 @pytest.mark.parametrize("kind", ["turned JPEG", "grey PNG", "colour PNG", "16-bit PNG"])

@@ -146,10 +146,10 @@ def test_the_clients_deadline_ends_the_run(conformance: Client) -> None:
 
 
 def test_requests_to_a_busy_model_do_not_hold_up_others(conformance: Client) -> None:
-    waiting = conformance.prediction.Predict.future(predict_request("slow", {"seconds": [1.0]}), timeout=30)
+    waiting = conformance.prediction.Predict.future(predict_request("slow", {"seconds": [2.0]}), timeout=30)
     assert values(conformance.predict(MODEL, x=[2.0])).tolist() == [3.0]
     assert not waiting.done()
-    assert values(waiting.result(), "seconds").tolist() == [1.0]
+    assert values(waiting.result(), "seconds").tolist() == [2.0]
 
 
 def test_metadata_holds_every_signature_and_no_signature_name(conformance: Client) -> None:

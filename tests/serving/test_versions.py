@@ -162,7 +162,7 @@ def test_a_running_request_finishes_on_the_version_it_started_on(
 ) -> None:
     publish(saved_models, base, "1", model="slow")
     rolling.reload([config("running", base)])
-    waiting = rolling.prediction.Predict.future(predict_request("running", {"seconds": [4.0]}), timeout=30)
+    waiting = rolling.prediction.Predict.future(predict_request("running", {"seconds": [8.0]}), timeout=30)
     publish(saved_models, base, "2")
     rolling.wait_for("running", {1: "UNLOADING", 2: "AVAILABLE"}, QUICK)
     assert not waiting.done()

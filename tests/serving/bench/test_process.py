@@ -34,7 +34,7 @@ def test_the_peak_remembers_memory_that_was_given_back() -> None:
 
 def test_children_of_children_are_counted() -> None:
     inner = f"{sys.executable} -c 'print(1, flush=True); input()'"
-    command = ["sh", "-c", f"{inner} & wait"]
+    command = ["sh", "-c", f"exec 3<&0; {inner} <&3 & wait"]  # a shell gives what runs beside it no input of its own
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as shell:
         assert shell.stdout is not None
         shell.stdout.readline()
