@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 import typer
 
+from export.contract import Precision
 from training.commands import Data
 
 MODELS: Final = Path(__file__).resolve().parents[1] / "models" / "fracture"
 
-Compute = Literal["auto", "float32", "bfloat16", "float16"]
 Base = Annotated[str, typer.Option(help="Folder of the versions, or a path of object storage (gs://, s3://).")]
 
 versions_app = typer.Typer(
@@ -30,7 +30,7 @@ def export(
     outside: Annotated[Path | None, typer.Option(help="Pictures that are no limb radiographs, for the card.")] = None,
     folds: Annotated[Path | None, typer.Option(help="Result file of osteo crossval, for the card.")] = None,
     precision: Annotated[
-        Compute, typer.Option(help="What it computes in; auto measures on this machine and keeps what answers alike.")
+        Precision, typer.Option(help="What it computes in; auto measures on this machine and keeps what answers alike.")
     ] = "auto",
 ) -> None:
     """Publish trained weights as the next version, calibrated on the data's val split.

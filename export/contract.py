@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 MODEL_NAME: Final = "fracture"
 
@@ -41,6 +41,8 @@ FINDINGS: Final = (NO_FRACTURE, SUSPICION, FRACTURE)
 
 NOVELTY_LIMIT: Final = 1.0
 
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+"""What a version is asked to compute in; "auto" leaves it to measuring (``export.precision``)."""
 CARD_PATH: Final = Path("assets.extra") / "model_card.json"
 WARMUP_PATH: Final = Path("assets.extra") / "tf_serving_warmup_requests"
 

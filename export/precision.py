@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import keras
 import numpy as np
@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from export import contract
 from export.savedmodel import Answering, write_saved_model
 
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
 EXACT: Final = "float32"
 MOVED: Final = 0.01
 """How far a probability may move from that of float32."""

@@ -20,7 +20,7 @@ import numpy as np
 from export import contract
 from export.golden import write_golden
 from export.measure import measure
-from export.precision import EXACT, Precision, Trial, choose_precision, described
+from export.precision import EXACT, Trial, choose_precision, described
 from export.savedmodel import Answering, write_saved_model
 from export.versions import publish
 from export.warmup import write_warmup
@@ -111,7 +111,7 @@ def release_weights(
     *,
     version: int | None = None,
     report: Report | None = None,
-    precision: Precision = EXACT,
+    precision: contract.Precision = EXACT,
 ) -> tuple[Path, list[Evaluation]]:
     """Publish the weights of training runs, read together as their mean (``training.ensemble``) where several.
 
@@ -147,7 +147,7 @@ def release(
     report: Report,
     version: int | None = None,
     half_constants: bool = True,
-    precision: Precision = EXACT,
+    precision: contract.Precision = EXACT,
 ) -> tuple[Path, list[Evaluation]]:
     """Publish ``network``, the mean of ``members``, under ``base``; return its folder and the report's evaluations.
 
@@ -179,7 +179,7 @@ def release(
 
 
 def _precision(
-    network: keras.Model, answering: Answering, val: PreparedCases, asked: Precision
+    network: keras.Model, answering: Answering, val: PreparedCases, asked: contract.Precision
 ) -> tuple[str, tuple[Trial, ...]]:
     return choose_precision(network, answering, val.images) if asked == "auto" else (asked, ())
 

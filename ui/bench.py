@@ -28,6 +28,7 @@ from rich.table import Table
 
 from radiograph import prepare, read
 from radiograph.phantom import phantom
+from serving.bench.peer_processes import free_port
 from serving.bench.process import usage
 from serving.bench.summary import ROOT, BenchError, Taken, rounded, say, summarise
 from serving.client import FractureClient
@@ -209,7 +210,7 @@ def _opened(tab: Page, process: subprocess.Popen[bytes], url: str) -> None:
 def _starts(browser: Browser, server: RunningServer, count: int) -> Starts:
     found = Starts()
     for _ in range(count):
-        port = _free_port()
+        port = free_port()
         tab = browser.new_page()
         began = time.time()
         with _page(server, port) as process:
@@ -225,7 +226,7 @@ def _starts(browser: Browser, server: RunningServer, count: int) -> Starts:
 
 def _turns(browser: Browser, server: RunningServer, files: dict[str, Path], runs: int) -> dict[str, Turns]:
     found = {kind: Turns() for kind in files}
-    port = _free_port()
+    port = free_port()
     with _page(server, port) as process:
         tab = browser.new_page(viewport={"width": 1280, "height": 860})
         _opened(tab, process, f"http://127.0.0.1:{port}")
@@ -282,14 +283,6 @@ def _parts(path: Path, server: RunningServer, seconds: float = 1.0) -> dict[str,
     for name, part in parts.items():
         found[name].add(part, seconds)
     return found
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _files_table(files: dict[str, Any]) -> Table:

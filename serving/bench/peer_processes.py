@@ -86,7 +86,7 @@ def started(peer: Peer, version: Path, picture: Picture) -> Iterator[Running]:
 
     Raises ``BenchError`` with its last words where it does not come up.
     """
-    port = _free_port()
+    port = free_port()
     words = [word.format(version=version.resolve(), port=port) for word in peer.words]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OSTEO_BENCH_VERSION": str(version.resolve())}
     environment |= {"TF_CPP_MIN_LOG_LEVEL": "2", "BENTOML_DO_NOT_TRACK": "True", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -141,7 +141,8 @@ def _wait(running: Running, process: subprocess.Popen[bytes], picture: Picture, 
     raise BenchError(f"{running.peer.shown} did not come up ({refused}). Its last words: {lines[-1].strip()}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind((_HOST, 0))
         return int(probe.getsockname()[1])

@@ -88,7 +88,7 @@ def training_step(recipe: Recipe) -> Callable[[Batch], object]:
     """Return one step of the recipe's last stage, the one that most of the time goes into; it ends when it is done."""
     stage = recipe.stages[-1]
     network = build_model(recipe.model)
-    freeze(network, recipe.model.backbone, stage.first_trainable_block)
+    freeze(network, recipe.model.backbone, stage.first_trainable_block, recipe.norms_from_block)
     average = [tf.Variable(weight.numpy(), trainable=False) for weight in network.weights]
     optimizer = make_optimizer(network, recipe, stage)
     step = make_step(network, average, optimizer, recipe, np.ones(2), tf.distribute.get_strategy())

@@ -23,7 +23,8 @@ from export.savedmodel import Answering, write_saved_model
 from export.warmup import write_warmup
 from radiograph import prepare, read
 from radiograph.phantom import phantom
-from training.model import FEATURES, LOGIT, MAP, ModelConfig, build_model
+from tests.export.networks import small_network
+from training.model import FEATURES, LOGIT, MAP
 from training.novelty import fit_novelty
 
 SIZE = 96
@@ -40,13 +41,7 @@ def images() -> np.ndarray[Any, np.dtype[np.uint8]]:
 @pytest.fixture(scope="module")
 def network(images: np.ndarray[Any, Any]) -> keras.Model:
     """A small network whose BatchNorm has counted the pictures, so that its answers to them differ."""
-    keras.utils.set_random_seed(3)
-    built = build_model(ModelConfig(weights="none", input_size=SIZE, width=16, dense=(8,)))
-    for layer in built.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0
-    built(images.astype(np.float32), training=True)
-    return built
+    return small_network(images)
 
 
 @pytest.fixture(scope="module")

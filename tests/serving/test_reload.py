@@ -159,17 +159,30 @@ def test_the_label_set_is_replaced_as_a_whole(rolling: Client, saved_models: Pat
         labelled(rolling, "relabelled", "stable")
 
 
+def config_text(name: str, base: Path, label: str) -> str:
+    """Return a config file's text: one model whose version 3 has a label."""
+    entry = (
+        f'name: "{name}" base_path: "{base}" model_platform: "tensorflow" version_labels {{ key: "{label}" value: 3 }}'
+    )
+    return f"model_config_list {{ config {{ {entry} }} }}"
+
+
+def polling(file: Path) -> tuple[str, ...]:
+    """Return the flags that read a config file every second and let labels go ahead of their versions."""
+    return (
+        f"--model_config_file={file}",
+        "--model_config_file_poll_wait_seconds=1",
+        "--allow_version_labels_for_unavailable_models",
+    )
+
+
 def test_with_the_flag_only_unassigned_labels_go_to_unloaded_versions(
     start_server: StartServer, saved_models: Path, tmp_path: Path
 ) -> None:
     base = saved_models / "constant"
-    entry = (
-        f'name: "early" base_path: "{base}" model_platform: "tensorflow" version_labels {{ key: "stable" value: 3 }}'
-    )
     file = tmp_path / "models.config"
-    file.write_text(f"model_config_list {{ config {{ {entry} }} }}")
-    flags = ("--allow_version_labels_for_unavailable_models", f"--model_config_file={file}")
-    server: ServerProcess = start_server(*flags, "--model_config_file_poll_wait_seconds=1")
+    file.write_text(config_text("early", base, "stable"))
+    server: ServerProcess = start_server(*polling(file))
     with server.address.channel() as channel:
         client = Client(channel)
         assert labelled(client, "early", "stable") == 3.0
@@ -179,7 +192,7 @@ def test_with_the_flag_only_unassigned_labels_go_to_unloaded_versions(
         code, text = failure(client, config("early", base, version_labels={"stable": 9}))
         assert (code, "version 9 of model early" in text) == (grpc.StatusCode.FAILED_PRECONDITION, True)
 
-        file.write_text(f"model_config_list {{ config {{ {entry.replace('early', 'later')} }} }}")
+        file.write_text(config_text("later", base, "stable"))
         client.wait_for("later", {3: "AVAILABLE"})
         client.wait_for("early", {3: "END"})
         file.write_text("model_config_list { config { nonsense")
@@ -191,16 +204,9 @@ def test_the_polled_file_wins_over_a_config_given_over_grpc(
     start_server: StartServer, saved_models: Path, tmp_path: Path
 ) -> None:
     base = saved_models / "constant"
-    entry = (
-        f'name: "polled" base_path: "{base}" model_platform: "tensorflow" version_labels {{ key: "filed" value: 3 }}'
-    )
     file = tmp_path / "models.config"
-    file.write_text(f"model_config_list {{ config {{ {entry} }} }}")
-    server: ServerProcess = start_server(
-        f"--model_config_file={file}",
-        "--model_config_file_poll_wait_seconds=1",
-        "--allow_version_labels_for_unavailable_models",
-    )
+    file.write_text(config_text("polled", base, "filed"))
+    server: ServerProcess = start_server(*polling(file))
     with server.address.channel() as channel:
         client = Client(channel)
         client.wait_for("polled", {3: "AVAILABLE"})
