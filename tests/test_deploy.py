@@ -105,7 +105,22 @@ def test_every_path_in_a_flag_is_mounted_read_only_in_kubernetes(project_root: P
 @pytest.mark.parametrize("name", ["batching.config", "monitoring.config"])
 def test_kubernetes_has_the_config_files_of_compose(project_root: Path, name: str) -> None:
     given = kubernetes(project_root)["ConfigMap", "osteo-serving"]["data"][name]
-    assert given == (project_root / "serving" / name).read_text()
+    (file,) = [
+        volume.split(":")[0]
+        for volume in compose_service(project_root, "serving-cpu")["volumes"]
+        if volume.split(":")[1] == f"/config/{name}"
+    ]
+    assert given == (project_root / file).read_text()
+
+
+def test_a_gpu_on_kubernetes_gets_the_batching_of_compose(project_root: Path) -> None:
+    (overlay,) = load(project_root / "deploy/kubernetes/gpu/kustomization.yaml")
+    (patch,) = [patch["patch"] for patch in overlay["patches"] if patch["target"]["kind"] == "ConfigMap"]
+    (replaced,) = yaml.safe_load(patch)
+    assert replaced["path"] == "/data/batching.config"
+    assert replaced["value"] == (project_root / "serving/batching.config").read_text()
+    mounted = compose_service(project_root, "serving")["volumes"]
+    assert "./serving/batching.config:/config/batching.config:ro" in mounted
 
 
 @pytest.mark.parametrize("name", ["osteo-serving", "osteo-page"])

@@ -70,7 +70,7 @@ def server(project_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "--model_name=fracture",
         f"--model_base_path={base}",
         "--enable_batching=true",
-        f"--batching_parameters_file={project_root / 'serving' / 'batching.config'}",
+        f"--batching_parameters_file={project_root / 'serving' / 'batching-cpu.config'}",
         f"--monitoring_config_file={project_root / 'serving' / 'monitoring.config'}",
     )
     with serve(base, tmp_path_factory.mktemp("monitored") / "server.log", *flags) as running:

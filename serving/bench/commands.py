@@ -21,6 +21,7 @@ bench_app = typer.Typer(
 )
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+BATCHING: Final = ROOT / "serving" / "batching-cpu.config"
 
 Out = Annotated[Path | None, typer.Option(help="Draw a plot (PNG) into this file.")]
 Rounds = Annotated[int, typer.Option(help="How often everything has its turn.", min=1)]
@@ -65,7 +66,7 @@ def bench_serve(
         tested = [serve.Under(serve.OTHER, Place(server, rest))]
         result = serve.run(tested, names, counts, seconds, rounds)
     else:
-        files = batching_file or [ROOT / "serving" / "batching.config"]
+        files = batching_file or [BATCHING]
         with serve.servers(base, [*([None] if without else []), *files]) as started:
             result = serve.run(started, names, counts, seconds, rounds, version=newest(base))
     _show(serve_report.tables(result))
@@ -187,7 +188,7 @@ def bench_peers(
     from serving.bench import peers as bench
     from serving.bench.peer_processes import PEERS
 
-    names, batching = _names(peers, PEERS), ROOT / "serving" / "batching.config"
+    names, batching = _names(peers, PEERS), BATCHING
     figures = bench.run(base, newest(base), batching, names, _numbers(clients), seconds, rounds)
     _show([bench.table(figures)])
     if out is not None:

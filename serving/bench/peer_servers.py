@@ -4,8 +4,8 @@
 
 Every one takes prepared pixels as the plain body of a POST to /predict, uint8 [S,S,1], which is the fastest they can
 be asked, and answers JSON with all outputs, the heat map as float32 bytes in base64. `seeds` also takes a whole file at
-/file. Where there is batching, it is set as in ``serving/batching.config``. BentoML and LitServe start workers that
-import their service again; they stand in ``peer_bentoml`` and ``peer_litserve``.
+/file. Where there is batching, it joins as many as ``serving/batching-cpu.config`` says. BentoML and LitServe start
+workers that import their service again; they stand in ``peer_bentoml`` and ``peer_litserve``.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 
 from export import contract
 
-MAX_BATCH: Final = 16
+MAX_BATCH: Final = 4
+"""How many pictures are joined at most: as ``serving/batching-cpu.config`` says."""
 WAIT_SECONDS: Final = 0.002
-"""How many pictures are joined at most, and how long they wait for company: as ``serving/batching.config`` says."""
+"""How long they wait for company; without a wait these servers join none."""
 HOST: Final = "127.0.0.1"
 Outputs = Mapping[str, NDArray[Any]]
 

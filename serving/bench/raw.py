@@ -18,11 +18,11 @@ Outputs = list[NDArray[Any]]
 
 def load(version: Path) -> Callable[[NDArray[np.uint8]], Outputs]:
     """Load the SavedModel in ``version``; return the function of its pictures, uint8 [N,S,S,1], to its outputs."""
-    from tensorflow.core.protobuf.config_pb2 import ConfigProto
+    import tensorflow as tf  # whole and first: serving.api may have left its message modules alone in place
 
     from serving.embedded.servable import load_saved_model
 
-    signatures, run = load_saved_model(str(version), ["serve"], ConfigProto())
+    signatures, run = load_saved_model(str(version), ["serve"], tf.compat.v1.ConfigProto())
     signature = signatures[contract.SIGNATURE_IMAGE]
     fed = signature.inputs[contract.INPUT_IMAGE].name
     fetches = [signature.outputs[name].name for name in contract.OUTPUTS]

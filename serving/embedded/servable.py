@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import gc
 import itertools
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -31,6 +32,10 @@ VARIABLES_INDEX = "variables/variables.index"
 _VARIABLE_OPS = frozenset({"VarHandleOp", "VariableV2", "Variable"})
 
 
+BRIEF_SECONDS = 1e-3
+_IN_CALLER = pywrap_tf_session.TF_NewBufferFromString(RunOptions(inter_op_thread_pool=-1).SerializeToString())
+
+
 class Runner(Protocol):
     """Runs tensors through a graph: a bare session, or one behind a batching queue."""
 
@@ -50,6 +55,7 @@ class SessionRunner:
         self._session = session
         self._session._extend_graph()
         self._outputs: dict[str, object] = {}
+        self._brief = False
 
     def __call__(self, feeds: Mapping[str, Tensor], fetches: Sequence[str], timeout_ms: int | None) -> list[Tensor]:
         """Run the graph once, ended with DEADLINE_EXCEEDED after `timeout_ms` (None: never)."""
@@ -62,7 +68,7 @@ class SessionRunner:
             self._look_up(fetches, "FetchOutputs node {}: not found")
             return self(feeds, fetches, timeout_ms)
         if timeout_ms is None:
-            return self._run(None, feed, fetch)
+            return self._run_briefly(feed, fetch)
         if timeout_ms <= 0:
             raise ServingError(Code.DEADLINE_EXCEEDED, "Deadline passed before the run was started")
         buffer = pywrap_tf_session.TF_NewBufferFromString(RunOptions(timeout_in_ms=timeout_ms).SerializeToString())
@@ -70,6 +76,16 @@ class SessionRunner:
             return self._run(buffer, feed, fetch)
         finally:
             pywrap_tf_session.TF_DeleteBuffer(buffer)
+
+    def _run_briefly(self, feed: dict[object, Tensor], fetch: list[object]) -> list[Tensor]:
+        """Run without a deadline; in this very thread, without waking TensorFlow's, while the last run was a short one.
+
+        Waking one takes 0.1 ms. A network's run is 3 % faster across several, and a deadline needs another to keep it.
+        """
+        started = time.perf_counter()
+        values = self._run(_IN_CALLER if self._brief else None, feed, fetch)
+        self._brief = time.perf_counter() - started < BRIEF_SECONDS
+        return values
 
     def _run(self, run_options: object, feed: dict[object, Tensor], fetch: list[object]) -> list[Tensor]:
         try:

@@ -145,6 +145,17 @@ def test_the_clients_deadline_ends_the_run(conformance: Client) -> None:
     assert time.monotonic() - started < 10
 
 
+def test_a_long_run_after_short_ones_keeps_to_its_deadline_and_holds_up_nobody(conformance: Client) -> None:
+    for _ in range(3):
+        conformance.predict("slow", seconds=[0.0])
+    waiting = conformance.prediction.Predict.future(predict_request("slow", {"seconds": [1.5]}))
+    code, _ = failure(lambda: conformance.predict("slow", timeout=0.3, seconds=[20.0]))
+    assert code is Code.DEADLINE_EXCEEDED
+    assert values(conformance.predict("slow", seconds=[0.0]), "seconds").tolist() == [0.0]
+    assert not waiting.done()
+    assert values(waiting.result(timeout=30), "seconds").tolist() == [1.5]
+
+
 def test_requests_to_a_busy_model_do_not_hold_up_others(conformance: Client) -> None:
     waiting = conformance.prediction.Predict.future(predict_request("slow", {"seconds": [2.0]}), timeout=30)
     assert values(conformance.predict(MODEL, x=[2.0])).tolist() == [3.0]

@@ -49,3 +49,13 @@ def test_a_run_ends_with_one_line_of_json_and_draws_where_asked(project_root: Pa
     assert (told["bench"], told["files"][0]["file"]) == ("prepare", "wrist.png")
     assert told["machine"]["commit"]
     assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_server_and_the_bare_network_are_measured_in_one_fresh_process(project_root: Path, tiny_base: Path) -> None:
+    run = osteo(
+        project_root, "serve", "--base", str(tiny_base), "--clients=1", "--ways=grpc", "--seconds=0.1", "--rounds=1"
+    )
+    assert run.returncode == 0, run.stderr
+    told = json.loads(run.stdout.splitlines()[-1])
+    assert told["bench"] == "serve"
+    assert [arm["failed"] for arm in told["arms"]] == [0] * len(told["arms"])

@@ -19,7 +19,7 @@ from serving.bench.peers import PIXELS, WHOLE, Pair
 from serving.bench.summary import BenchError
 from serving.bench.ways import Picture, drawn
 
-BATCHING = Path(__file__).resolve().parents[3] / "serving" / "batching.config"
+BATCHING = Path(__file__).resolve().parents[3] / "serving" / "batching-cpu.config"
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from serving.bench.load import Load
 from serving.bench.serve import Arm, Measured, Under, compared
 from serving.bench.ways import WAYS, Place, drawn
 
-BATCHING = Path(__file__).resolve().parents[3] / "serving" / "batching.config"
+BATCHING = Path(__file__).resolve().parents[3] / "serving" / "batching-cpu.config"
 CLIENTS = (1, 4)
 
 
@@ -27,7 +27,7 @@ def result(tiny_base: Path) -> Iterator[serve.Result]:
 def test_every_way_is_answered_by_both_servers_without_a_failure(result: serve.Result) -> None:
     closed = [arm for arm in result.figures["arms"] if arm["loop"] == "closed"]
     assert {(arm["way"], arm["batching"], arm["clients"]) for arm in closed} == {
-        (way, batching, clients) for way in WAYS for batching in ("off", "batching") for clients in CLIENTS
+        (way, batching, clients) for way in WAYS for batching in ("off", BATCHING.stem) for clients in CLIENTS
     }
     assert [arm for arm in result.figures["arms"] if arm["failed"]] == []
 
