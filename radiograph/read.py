@@ -151,7 +151,9 @@ def _noticed(radiograph: Radiograph) -> Radiograph:
     bright = np.count_nonzero(middle == pixels.max()) / middle.size
     if CLIPPED_BRIGHT < bright < 1:
         warnings.append(f"{bright:.0%} of the middle of the picture is pure white: detail there is lost.")
-    if dark > CLIPPED_DARK:
+    if dark == 1:
+        warnings.append("The picture is of one grey level throughout: there is nothing on it to read.")
+    elif dark > CLIPPED_DARK:
         warnings.append(f"{dark:.0%} of the picture is of one dark level: it shows little, or its exposure is clipped.")
     return replace(radiograph, warnings=(*radiograph.warnings, *warnings)) if warnings else radiograph
 

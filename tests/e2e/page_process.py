@@ -84,6 +84,16 @@ class View:
         width = (self.page.viewport_size or {"width": 0})["width"]
         self.page.screenshot(path=artifacts / f"page-{name}-{width}.png", full_page=True)
 
+    def keep_narrow(self, artifacts: Path, name: str) -> None:
+        """Keep a screenshot as the page is on a phone, where nothing may stick out; the window is wide again afterwards."""
+        before = self.page.viewport_size
+        width, height = SIZES["phone"]
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.page.wait_for_function("document.documentElement.scrollWidth <= window.innerWidth")
+        self.keep(artifacts, name)
+        if before is not None:
+            self.page.set_viewport_size(before)
+
 
 @contextmanager
 def view(browser: Browser, url: str, size: str = "desktop", *, opened: bool = True) -> Iterator[View]:

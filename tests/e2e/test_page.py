@@ -80,6 +80,7 @@ def test_outside_the_scope_no_finding_is_given(
         assert "does not look like the limb radiographs" in card
         assert "probability" not in card
         assert tab.page.query_selector("img.heat") is None
+        assert tab.page.locator(".tools legend:visible").all_inner_texts() == ["Zoom", "Window", "Drag"]
         tab.keep(artifacts_dir, "novel")
 
 

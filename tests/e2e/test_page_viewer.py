@@ -252,7 +252,7 @@ def test_a_deep_file_shows_in_another_window_what_eight_bits_had_lost(
 
 
 def test_a_region_has_its_score_on_the_picture_and_a_button_that_shows_it_large(
-    chromium: Browser, page: PageProcess, tmp_path: Path
+    chromium: Browser, page: PageProcess, artifacts_dir: Path, tmp_path: Path
 ) -> None:
     with view(chromium, page.url) as tab:
         tab.drop(flat_picture(tmp_path, "fracture"))
@@ -263,6 +263,8 @@ def test_a_region_has_its_score_on_the_picture_and_a_button_that_shows_it_large(
         line, frame = bounding_box(tab, ".outline .line"), bounding_box(tab, FRAME)
         assert line["x"] + line["width"] / 2 == pytest.approx(frame["x"] + frame["width"] / 2, abs=4)
         assert max(line["width"] / frame["width"], line["height"] / frame["height"]) == pytest.approx(0.5, abs=0.03)
+        tab.keep(artifacts_dir, "zoomed")
+        tab.keep_narrow(artifacts_dir, "zoomed")
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -189,6 +189,7 @@ def test_a_list_is_cancelled_read_on_extended_and_cleared(
         assert "Cancelled." in said
         assert "not read yet" in said
         tab.keep(artifacts_dir, "worklist-cancelled")
+        tab.keep_narrow(artifacts_dir, "worklist-cancelled")
         read_on(tab, "16 files in the list.")
         tab.page.set_input_files("#worklist-upload input[type=file]", [flat_picture(tmp_path, "fracture")])
         tab.page.wait_for_selector("#worklist-table button >> text=fracture.png")
@@ -209,6 +210,7 @@ def test_a_server_that_goes_away_stops_the_list_which_is_read_on_when_it_is_back
         said = finished(tab)
         assert "The model server does not answer, so the other files wait." in said
         tab.keep(artifacts_dir, "worklist-no-server")
+        tab.keep_narrow(artifacts_dir, "worklist-no-server")
         with serve(tmp_path / "fracture", tmp_path / "again.log", grpc_port=port):
             read_on(tab, "12 files in the list.")
             assert "Not read" not in tab.text("#worklist-table .chips")

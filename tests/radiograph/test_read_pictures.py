@@ -249,8 +249,16 @@ def test_clipped_exposure_is_remarked(white: tuple[int, int, int, int], word: st
     assert _warned(read(encoded(picture, "PNG")), word) == expected
 
 
-def test_an_empty_film_is_remarked() -> None:
-    assert _warned(read(encoded(Image.new("L", (400, 400)), "PNG")), "dark")
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_a_picture_of_one_level_is_remarked_for_what_it_is(level: int) -> None:
+    remarks = read(encoded(Image.new("L", (400, 400), level), "PNG")).warnings
+    assert remarks == ("The picture is of one grey level throughout: there is nothing on it to read.",)
+
+
+def test_an_almost_empty_film_is_remarked() -> None:
+    film = Image.new("L", (400, 400))
+    film.paste(90, (100, 100, 130, 130))
+    assert _warned(read(encoded(film, "PNG")), "one dark level")
 
 
 def test_a_good_picture_has_no_warnings() -> None:

@@ -286,6 +286,7 @@ const arrive = () => {
   }
   const opacity = element.querySelector('.tools [name="opacity"]');
   if (opacity) opacity.closest("label").hidden = !element.querySelector("img.heat");
+  for (const box of all(".tools fieldset")) box.hidden = [...box.querySelectorAll("label, button")].every((tool) => tool.hidden);
   show();
   layOut();
   paint();
