@@ -85,7 +85,7 @@ class View:
         self.page.screenshot(path=artifacts / f"page-{name}-{width}.png", full_page=True)
 
     def keep_narrow(self, artifacts: Path, name: str) -> None:
-        """Keep a screenshot as the page is on a phone, where nothing may stick out; the window is wide again afterwards."""
+        """Keep a screenshot as the page is on a phone, where nothing may stick out, and widen the window again."""
         before = self.page.viewport_size
         width, height = SIZES["phone"]
         self.page.set_viewport_size({"width": width, "height": height})
