@@ -58,7 +58,7 @@ def test_both_recipes_of_the_seeds_ask_for_their_architecture() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 def test_resnet152v2_trains_exports_and_serves(tmp_path: Path, project_root: Path) -> None:
     folder, data = trained("resnet152v2", tmp_path, project_root)
     base = tmp_path / "models"
@@ -75,7 +75,7 @@ def test_resnet152v2_trains_exports_and_serves(tmp_path: Path, project_root: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 def test_the_recipe_of_the_seeds_trains_the_same_network(tmp_path: Path, project_root: Path) -> None:
     folder, _ = trained("seeds", tmp_path, project_root)
     recipe = recipe_of(folder / "best.npz")

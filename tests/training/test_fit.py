@@ -75,7 +75,7 @@ fit(recipe, *sides, Path(sys.argv[2]), console=Console(), checkpoint_seconds=0)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_a_run_killed_three_times_ends_like_an_undisturbed_one(phantoms: PhantomDataset, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     command = [sys.executable, "-W", "ignore", "-c", RUN, str(phantoms.by_manifest)]

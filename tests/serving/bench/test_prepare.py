@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -35,10 +36,16 @@ def test_every_file_is_measured_both_ways(tmp_path: Path) -> None:
     assert prepare.plot(figures, tmp_path / "prepare.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_peak_is_that_of_the_call_alone() -> None:
-    held = np.ones(80 << 20, np.uint8)
-    peak = prepare.peak_mb(lambda: np.ones(100 << 20, np.uint8).sum())
-    assert 90 <= peak <= 140, f"{os.getpid()} held {held.nbytes}"
+def test_the_peak_is_that_of_the_call_alone(project_root: Path) -> None:
+    # in a process of its own, as the command has one: in a large one the system takes pages away and gives them back
+    program = (
+        "import numpy as np; from serving.bench import prepare; held = np.ones(80 << 20, np.uint8); "
+        "print(prepare.peak_mb(lambda: np.ones(100 << 20, np.uint8).sum()), held.nbytes)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=project_root, capture_output=True, text=True, check=True, timeout=250
+    )
+    assert 90 <= float(run.stdout.split()[0]) <= 140
 
 
 def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
