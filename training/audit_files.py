@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,10 @@ SPLITS: Final = {
 NOT_PICTURES: Final = frozenset(
     {".csv", ".json", ".txt", ".md", ".xml", ".yaml", ".yml", ".html", ".db", ".ini", ".pdf"}
 )
+_BLOCK: Final = 8
+"""Side of a JPEG block in px."""
+MOSTLY: Final = 0.9
+"""Share of a row's pixels that must be alike for it to count as a repetition."""
 _NORMAL_TOO: Final = frozenset({"non fractured", "unfractured", "no fracture"})
 _COPY_SUFFIX: Final = re.compile(
     r"(?:[-_ .]+(?:rotated|rotate|rot|flipped|flip|mirrored|mirror|aug|copy)[-_ ]?\d*|\.rf\.[0-9a-z]{8,})$",
@@ -179,13 +183,25 @@ def _brightness(radiograph: Radiograph) -> tuple[float, float]:
 
 
 def _grey_fill(radiograph: Radiograph) -> float:
-    """Return the share of rows at the bottom that are one even middle grey: what a decoder puts for missing data."""
-    middle = 2 ** (radiograph.bits - 1)
-    spread = np.ptp(radiograph.pixels, axis=1)
-    level = radiograph.pixels[:, 0].astype(np.int64)
-    even = (spread <= middle // 64) & (np.abs(level - middle) <= middle // 8)
-    other = np.flatnonzero(~even[::-1])
+    """Return the share of rows at the bottom that a decoder made up for data that are missing.
+
+    They are one even middle grey, or the last block of a JPEG file over and over: rows that repeat every eight pixels.
+    """
+    pixels, middle = radiograph.pixels, 2 ** (radiograph.bits - 1)
+    spread = np.ptp(pixels, axis=1)
+    even = (spread <= middle // 64) & (np.abs(pixels[:, 0].astype(np.int64) - middle) <= middle // 8)
+    right = pixels[:, pixels.shape[1] // 2 :]
+    other = np.flatnonzero(~(even | _repeats(right))[::-1])
     return float(other[0] if other.size else len(even)) / len(even)
+
+
+def _repeats(rows: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
+    """Return which ``rows`` [N,W] are eight pixels over and over that are not all alike, as the dark margins are."""
+    if rows.shape[1] <= 2 * _BLOCK:
+        return np.zeros(len(rows), np.bool_)
+    repeated: NDArray[np.bool_] = np.mean(rows[:, _BLOCK:] == rows[:, :-_BLOCK], axis=1) > MOSTLY
+    varied: NDArray[np.bool_] = np.mean(rows[:, 1:] == rows[:, :-1], axis=1) < 1 / 2
+    return repeated & varied
 
 
 def scan_family(members: Sequence[Item]) -> list[Scan]:

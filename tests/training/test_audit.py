@@ -102,6 +102,15 @@ def test_the_grey_fill_of_a_decoder_is_seen(tmp_path: Path) -> None:
     assert [scan.item.name for scan in audit(tmp_path).grey_filled] == ["train/fractured/filled.png"]
 
 
+def test_a_block_that_a_decoder_repeats_is_seen(tmp_path: Path) -> None:
+    filled = np.asarray(picture(3)).copy()
+    block = np.random.default_rng(0).integers(90, 200, (8, 8), np.uint8)
+    below = filled[200:]
+    below[:] = np.tile(block, (below.shape[0] // 8 + 1, below.shape[1] // 8 + 1))[: below.shape[0], : below.shape[1]]
+    save(Image.fromarray(filled), tree(tmp_path) / "train" / "fractured" / "repeated.png")
+    assert [scan.item.name for scan in audit(tmp_path).grey_filled] == ["train/fractured/repeated.png"]
+
+
 def write_manifest(folder: Path, rows: list[dict[str, str]]) -> Path:
     path = folder / "manifest.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
