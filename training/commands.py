@@ -25,7 +25,7 @@ def train(
         Path | None, typer.Option(help="Folder of the run; one that is there goes on. Default: runs/<recipe>.")
     ] = None,
     backbone: Annotated[
-        str | None, typer.Option(help="efficientnet-lite0 or resnet152v2 instead of the recipe's.")
+        str | None, typer.Option(help="efficientnet-lite0, -lite2 or resnet152v2 instead of the recipe's.")
     ] = None,
     weights: Annotated[str | None, typer.Option(help="imagenet, or none for random weights.")] = None,
     start: Annotated[Path | None, typer.Option("--from", help="Go on from the weights of another run (.npz).")] = None,

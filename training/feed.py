@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from training.augment import augment
 from training.datasets import PreparedCases
+from training.reading import without_margin
 from training.recipe import Recipe
 from training.sampling import epoch_order
 
@@ -38,6 +39,8 @@ class Feed:
 
         def make(step: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             images = tf.cast(tf.gather(self._images, rows), tf.float32)
+            if self._recipe.model.margin:
+                images = without_margin(images, self._recipe.model.margin)
             masks = tf.cast(tf.gather(self._masks, rows), tf.float32)[..., None] / 255.0
             step_seed = tf.random.experimental.stateless_fold_in(seed, tf.cast(step, tf.int32))
             images, masks = augment(images, masks, step_seed, self._recipe.augmentation)

@@ -25,7 +25,7 @@ from training.progress import RunProgress
 from training.recipe import Recipe, RecipeError, Stage, recipe_from_dict
 from training.renew import renew
 from training.schedule import learning_rate, plateau_reduction, should_stop
-from training.step import Strategy, every_gpu, make_optimizer, make_statistics_step, make_step
+from training.step import Optimizer, Strategy, every_gpu, make_statistics_step, make_step
 from training.validate import Epoch, outputs, still_features, validation_figures
 from training.weights import load_weights, save_weights
 
@@ -137,7 +137,7 @@ class _State:
         self.stage = index
         freeze(self.network, self.recipe.model.backbone, stage.first_trainable_block, self.recipe.norms_from_block)
         with self.strategy.scope():
-            optimizer = make_optimizer(self.network, self.recipe, stage)
+            optimizer = Optimizer(self.network, self.recipe, stage)
         if saved is not None and "optimizer" in saved.arrays:
             _assign(optimizer.variables, saved.arrays["optimizer"])
         train_step = make_step(self.network, self.average, optimizer, self.recipe, self.class_weights, self.strategy)
@@ -149,13 +149,14 @@ class _State:
         self.stage = index + 1
         self._save(None)
 
-    def _run_epoch(self, stage: Stage, optimizer: Any, train_step: Any, begin: int, total: int) -> None:
+    def _run_epoch(self, stage: Stage, optimizer: Optimizer, train_step: Any, begin: int, total: int) -> None:
         epoch, done = divmod(self.step, self.steps_per_epoch)
         reduction = plateau_reduction(stage, self._stage_history())
         last = saved_at = time.monotonic()
         with self.progress.epoch(epoch, done) as advance:
             for images, masks, facts in self.feed.batches(epoch, done):
-                optimizer.learning_rate.assign(learning_rate(stage, self.step - begin, total, reduction))
+                rate = learning_rate(stage, self.step - begin, total, reduction)
+                optimizer.set_rate(rate)
                 momentum = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
                 told = train_step(images, masks, facts, tf.constant(momentum, tf.float32))
                 now = time.monotonic()
@@ -166,7 +167,7 @@ class _State:
                 if self.step % self.steps_per_epoch and now - saved_at > self.checkpoint_seconds:
                     self._save(optimizer)
                     saved_at = time.monotonic()
-        self._finish_epoch(epoch, float(optimizer.learning_rate.numpy()))
+        self._finish_epoch(epoch, rate)
         self._save(optimizer)
 
     def _finish_epoch(self, epoch: int, rate: float) -> None:
@@ -217,7 +218,7 @@ class _State:
     def _stage_history(self) -> list[Epoch]:
         return [entry for entry in self.history if entry["stage"] == self.stage + 1]
 
-    def _save(self, optimizer: Any | None) -> None:
+    def _save(self, optimizer: Optimizer | None) -> None:
         arrays = {
             "model": [variable.numpy() for variable in self.network.variables],
             "average": [variable.numpy() for variable in self.average],

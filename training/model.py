@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from training.backbones import Tensor, backbone
+from training.reading import Margin, Smoothing
 
 LOGIT: Final = "logit"
 """float32 [N]: the picture's log-odds of a fracture, not yet calibrated."""
@@ -33,7 +34,8 @@ _MAP_PRIOR: Final = 0.01
 class ModelConfig:
     """What shapes the network. ``input_size`` in px; ``width`` is the channels of the merged features.
 
-    ``smoothing`` is how often a picture that is read is smoothed before the network looks at it (``Smoothing``).
+    A picture that is read loses its ``margin``, a share of the input's side, and is smoothed ``smoothing`` times before
+    the network looks at it (``training.reading``).
     """
 
     backbone: str = "efficientnet-lite0"
@@ -43,33 +45,7 @@ class ModelConfig:
     dense: tuple[int, ...] = (256, 128)
     dropout: float = 0.5
     smoothing: int = 0
-
-
-class Smoothing(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
-    """Smooths a picture [N,H,W,1] by the binomial kernel 1-2-1 both ways, ``times`` over; its edge goes on outside.
-
-    Only in reading: augmented pictures are smooth already, for turning interpolates them, and those to be read are
-    not. It also takes most of the grain away: of noise between neighbouring pixels 0.375 is left.
-    """
-
-    def __init__(self, times: int, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.times = times
-
-    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
-        """Return the smoothed pictures, the same shape and dtype as ``x``; in training ``x`` itself."""
-        if training:
-            return x
-        line = np.array([1, 2, 1], np.float32) / 4
-        kernel = keras.ops.convert_to_tensor(np.outer(line, line)[:, :, None, None], dtype=x.dtype)
-        for _ in range(self.times):
-            edged = keras.ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="symmetric")
-            x = keras.ops.conv(edged, kernel, padding="valid")
-        return x
-
-    def get_config(self) -> dict[str, Any]:
-        """Return what makes the same layer again."""
-        return {**super().get_config(), "times": self.times}
+    margin: float = 0.0
 
 
 def build_model(config: ModelConfig) -> keras.Model:
@@ -80,7 +56,8 @@ def build_model(config: ModelConfig) -> keras.Model:
     """
     row = backbone(config.backbone)
     image = keras.Input((config.input_size, config.input_size, 1), name="grey")
-    features = row.build(Smoothing(config.smoothing, name="smoothing")(image) if config.smoothing else image)
+    seen = Margin(config.margin, name="margin")(image) if config.margin else image
+    features = row.build(Smoothing(config.smoothing, name="smoothing")(seen) if config.smoothing else seen)
     deep = features[32]
     merged16 = _merge(features[16], _project(deep, config.width, "lateral32"), config.width, "merge16")
     half = config.width // 2

@@ -23,7 +23,8 @@ class Stage:
     """Some epochs with the same layers learning; ``first_trainable_block`` None keeps the whole backbone frozen.
 
     Schedule ``plateau`` multiplies the learning rate by ``plateau_factor``, down to ``minimum_rate``, each time
-    ``plateau_figure`` has not got better for ``plateau_patience`` epochs (Keras' ReduceLROnPlateau).
+    ``plateau_figure`` has not got better for ``plateau_patience`` epochs (Keras' ReduceLROnPlateau). The backbone
+    learns at ``backbone_rate`` times the rate: a high one drives its features into the flat ends of their ReLUs.
     """
 
     epochs: int
@@ -34,6 +35,7 @@ class Stage:
     plateau_factor: float = 0.5
     plateau_patience: int = 2
     minimum_rate: float = 0.0
+    backbone_rate: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,12 @@ class Sampling:
     """How often an epoch shows a source's fractured pictures and its normals.
 
     A fraction is a random share, drawn afresh each epoch: 0.4 shows 40 %, 2.5 all twice and a random half once more.
+    Files named in ``without`` are left out of training altogether.
     """
 
     fractured: float = 1
     normals: float = 1.0
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,8 @@ def recipe_from_dict(raw: Mapping[str, Any]) -> Recipe:
     if "stages" in parts:
         parts["stages"] = tuple(_make(Stage, "stages", stage) for stage in parts["stages"])
     if "sampling" in parts:
-        parts["sampling"] = {name: _make(Sampling, "sampling", row) for name, row in parts["sampling"].items()}
+        rows = {name: _make(Sampling, "sampling", row) for name, row in parts["sampling"].items()}
+        parts["sampling"] = {name: replace(row, without=tuple(row.without)) for name, row in rows.items()}
     recipe: Recipe = _make(Recipe, "recipe", parts)
     if recipe.batch < 1 or not recipe.stages or any(stage.epochs < 1 for stage in recipe.stages):
         raise RecipeError("A recipe needs a batch of at least one, and at least one stage, each of at least one epoch.")
@@ -155,5 +160,5 @@ def _said(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(get_args(hint))
     if get_origin(hint) is tuple:
-        return "a list of whole numbers"
+        return "a list of whole numbers" if get_args(hint)[0] is int else "a list of texts"
     return {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}[hint]

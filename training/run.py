@@ -46,7 +46,8 @@ def load_splits(folders: Sequence[Path], recipe: Recipe, cache: Path = CACHE) ->
     if not any(case.split == "val" for case in cases):
         held_out = set(folds(cases, _VAL_FOLDS, recipe.seed)[0].tolist())
         cases = [replace(case, split="val" if row in held_out else case.split) for row, case in enumerate(cases)]
-    train = [case for case in cases if case.split == "train"]
+    left_out = {(source, name) for source, row in recipe.sampling.items() for name in row.without}
+    train = [case for case in cases if case.split == "train" and (case.source, case.path.name) not in left_out]
     val = [case for case in cases if case.split == "val"]
     if not train or not val:
         raise DataError("Training needs pictures in train and in val; this data has none in one of them.")

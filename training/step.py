@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from training.backbones import backbone
 from training.datasets import MASK_STRIDE
 from training.losses import location_loss, location_targets, location_unit, picture_loss
 from training.model import LOGIT, MAP
@@ -28,18 +29,45 @@ def every_gpu() -> Strategy:
     return tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
 
 
-def make_optimizer(network: keras.Model, recipe: Recipe, stage: Stage) -> keras.optimizers.Optimizer:
-    """Return AdamW for the variables of ``network`` that learn in this stage, its own variables built."""
-    optimizer = keras.optimizers.AdamW(stage.learning_rate, weight_decay=recipe.weight_decay)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    optimizer.build(network.trainable_variables)
-    return optimizer
+class Optimizer:
+    """AdamW over the variables of ``network`` that learn, those of the backbone at a rate of their own.
+
+    Each takes the stage's rate, the backbone's times ``stage.backbone_rate``. Its own variables are built at once.
+    """
+
+    def __init__(self, network: keras.Model, recipe: Recipe, stage: Stage) -> None:
+        variables = network.trainable_variables
+        block_of = backbone(recipe.model.backbone).block_of
+        deep = [block_of(variable.path.split("/")[0]) is not None for variable in variables]
+        apart = stage.backbone_rate != 1 and any(deep)
+        self._parts = []
+        for factor, of_backbone in ((1.0, False), (stage.backbone_rate, True)) if apart else ((1.0, None),):
+            rows = [row for row, is_deep in enumerate(deep) if of_backbone in (None, is_deep)]
+            adam = keras.optimizers.AdamW(stage.learning_rate * factor, weight_decay=recipe.weight_decay)
+            adam.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+            adam.build([variables[row] for row in rows])
+            self._parts.append((factor, rows, adam))
+
+    @property
+    def variables(self) -> list[Any]:
+        """All that must be kept to go on later."""
+        return [variable for _, _, adam in self._parts for variable in adam.variables]
+
+    def set_rate(self, rate: float) -> None:
+        """Set the rate of the next steps."""
+        for factor, _, adam in self._parts:
+            adam.learning_rate.assign(rate * factor)
+
+    def apply(self, gradients: Sequence[Tensor], variables: Sequence[Any]) -> None:
+        """Take one step down ``gradients``, in the order of the network's trainable variables."""
+        for _, rows, adam in self._parts:
+            adam.apply([gradients[row] for row in rows], [variables[row] for row in rows])
 
 
 def make_step(
     network: keras.Model,
     average: Sequence[tf.Variable],
-    optimizer: keras.optimizers.Optimizer,
+    optimizer: Optimizer,
     recipe: Recipe,
     class_weights: NDArray[np.float64],
     strategy: Strategy,

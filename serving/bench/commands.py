@@ -135,7 +135,9 @@ def bench_train_input(
         Path | None, typer.Option(help="A tree train/<class> of pictures; default: phantoms of 1200 × 1500 px.")
     ] = None,
     config: Annotated[Path, typer.Option(help="Recipe whose augmentation and training step it is.")] = Path("fracture"),
-    backbone: Annotated[str, typer.Option(help="efficientnet-lite0 or resnet152v2.")] = "efficientnet-lite0",
+    backbone: Annotated[
+        str, typer.Option(help="efficientnet-lite0, efficientnet-lite2 or resnet152v2.")
+    ] = "efficientnet-lite0",
     size: Annotated[int, typer.Option(help="Side of the network's input in px.", min=32)] = 224,
     batch: Annotated[int, typer.Option(help="Pictures a step.", min=1)] = 16,
     count: Annotated[int, typer.Option(help="How many phantoms are drawn.", min=48)] = 64,

@@ -27,7 +27,7 @@ from training.datasets import MASK_STRIDE, Case, load, prepare_cases
 from training.feed import Feed
 from training.model import build_model, freeze
 from training.recipe import Recipe, Sampling
-from training.step import make_optimizer, make_step
+from training.step import Optimizer, make_step
 
 FEED: Final = "osteo's feed"
 GENERATOR: Final = "ImageDataGenerator"
@@ -90,7 +90,7 @@ def training_step(recipe: Recipe) -> Callable[[Batch], object]:
     network = build_model(recipe.model)
     freeze(network, recipe.model.backbone, stage.first_trainable_block, recipe.norms_from_block)
     average = [tf.Variable(weight.numpy(), trainable=False) for weight in network.weights]
-    optimizer = make_optimizer(network, recipe, stage)
+    optimizer = Optimizer(network, recipe, stage)
     step = make_step(network, average, optimizer, recipe, np.ones(2), tf.distribute.get_strategy())
     momentum = tf.constant(recipe.ema, tf.float32)
     return lambda batch: [float(told) for told in step(*batch, momentum)]

@@ -8,6 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from training.augment import Augmentation, augment
+from training.datasets import PreparedCases
+from training.feed import Feed
+from training.reading import Margin
+from training.recipe import Recipe
 
 STILL = Augmentation(
     flip_horizontal=False,
@@ -84,3 +88,11 @@ def test_the_share_of_unwarped_pictures_is_only_mirrored() -> None:
                 kept += 1
                 np.testing.assert_allclose(tf.reverse(mask_before, axes), mask_after, atol=1e-3)
     assert 10 <= kept <= 30
+
+
+def test_the_feed_cuts_the_margin_that_reading_cuts(prepared: dict[str, PreparedCases], tiny_recipe: Recipe) -> None:
+    cut = replace(tiny_recipe, augmentation=STILL, model=replace(tiny_recipe.model, margin=0.1))
+    whole = replace(tiny_recipe, augmentation=STILL)
+    (images, _, _), (plain, _, _) = (next(Feed(prepared["train"], recipe).batches(0)) for recipe in (cut, whole))
+    assert float(tf.reduce_sum(images)) < float(tf.reduce_sum(plain))
+    np.testing.assert_allclose(images, Margin(0.1)(plain), atol=1e-3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from radiograph.phantom_dataset import PhantomDataset
 from radiograph.prepare import Geometry
 from training.datasets import Case, DataError, box_mask, folds, load, manifest_sha256, prepare_cases
 from training.model import ModelConfig
-from training.recipe import Recipe
+from training.recipe import Recipe, Sampling
 from training.run import load_cases, load_splits
 
 
@@ -103,6 +104,16 @@ def test_a_set_without_val_gives_a_sixth_of_its_groups(phantoms: PhantomDataset,
     recipe = Recipe(model=ModelConfig(weights="none", input_size=64))
     splits = load_splits([tmp_path / "set"], recipe, cache)
     assert 0 < len(splits.val.cases) < len(splits.train.cases)
+
+
+def test_what_the_recipe_leaves_out_is_not_trained_on(phantoms: PhantomDataset, cache: Path) -> None:
+    recipe = Recipe(model=ModelConfig(weights="none", input_size=64))
+    train = load_splits([phantoms.by_manifest], recipe, cache).train.cases
+    sampling = {
+        train[0].source: Sampling(without=(train[0].path.name,)),
+        "other": Sampling(without=(train[1].path.name,)),
+    }
+    assert load_splits([phantoms.by_manifest], replace(recipe, sampling=sampling), cache).train.cases == train[1:]
 
 
 def test_a_group_on_both_sides_is_refused(phantoms: PhantomDataset, tmp_path: Path, cache: Path) -> None:

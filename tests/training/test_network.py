@@ -12,14 +12,20 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import ndimage
 
+from export.fold import fold_batch_norm
 from training.backbones import BackboneError, backbone
-from training.model import FEATURES, LOGIT, MAP, ModelConfig, Smoothing, build_model, freeze
+from training.efficientnet_lite import EfficientNetLite
+from training.model import FEATURES, LOGIT, MAP, ModelConfig, build_model, freeze
+from training.reading import Margin, Smoothing
 from training.recipe import Recipe, load_recipe
 from training.torch_file import TorchFileError, read_tensors
 from training.weights import WeightsError, load_weights, recipe_of, save_weights
 
+ESPRESSO = 967
+"""The class of ImageNet."""
 SMALL = ModelConfig(weights="none", input_size=64, width=16, dense=(8,))
 
 
@@ -51,6 +57,21 @@ def test_batch_norm_of_the_backbone_learns_from_the_block_that_is_asked_for() ->
     norms = {path.split("_")[0] for path in learning if "_bn" in path}
     assert norms == {*(f"block{n}" for n in range(11, 16)), "head"}
     assert {path.split("_")[0] for path in learning} == {*(f"block{n}" for n in range(5, 16)), "head"}
+
+
+def test_what_lies_in_the_margin_cannot_matter() -> None:
+    picture = np.zeros((2, 64, 64, 1), np.float32)
+    picture[0, 10:54, :] = np.random.default_rng(0).integers(1, 256, (44, 64, 1))  # letterboxed above and below
+    cut = np.asarray(Margin(0.05)(picture))
+    np.testing.assert_array_equal(cut[0, 13:51, 3:61], picture[0, 13:51, 3:61])
+    assert cut[0].sum() == picture[0, 13:51, 3:61].sum()
+    np.testing.assert_array_equal(Margin(0.05)(picture, training=True), picture)
+    network = build_model(replace(SMALL, margin=0.05))
+    other = picture.copy()
+    other[0, 10:13], other[0, 51:54], other[0, 10:54, :3], other[0, 10:54, 61:] = 255, 1, 7, 90
+    np.testing.assert_array_equal(network(picture)[MAP], network(other)[MAP])
+    folded = fold_batch_norm(network, "bfloat16")
+    np.testing.assert_array_equal(folded(picture)[MAP], folded(other)[MAP])
 
 
 def test_smoothing_is_the_binomial_filter_and_leaves_the_weights_as_they_are() -> None:
@@ -93,12 +114,13 @@ def test_grey_gives_the_features_that_three_equal_channels_give(shared_data: Pat
 
 
 def test_an_unknown_backbone_names_the_known_ones() -> None:
-    with pytest.raises(BackboneError, match="efficientnet-lite0, resnet152v2"):
+    with pytest.raises(BackboneError, match="efficientnet-lite0, efficientnet-lite2, resnet152v2"):
         backbone("vgg")
 
 
 LOAD_RESNET = """
 import keras
+from export.fold import fold_batch_norm
 from training.backbones import BACKBONES, BackboneError
 try:
     BACKBONES["resnet152v2"].load(keras.Sequential())
@@ -114,6 +136,31 @@ def test_resnet152v2_weights_that_cannot_be_had_name_the_way_out(tmp_path: Path)
     told = subprocess.run(command, env={**os.environ, **nowhere}, capture_output=True, text=True, check=True)
     assert "--backbone efficientnet-lite0" in told.stdout
     assert "~/.keras/models" in told.stdout
+
+
+@pytest.mark.parametrize(("size", "side"), [(EfficientNetLite(0, 1.0, 1.0), 224), (EfficientNetLite(2, 1.1, 1.2), 260)])
+def test_a_cup_of_coffee_is_one_to_imagenets_weights(size: EfficientNetLite, side: int, shared_data: Path) -> None:
+    grey = keras.Input((side, side, 1))
+    network = keras.Model(grey, size.build(grey)[32])
+    size.load(network)
+    with Image.open(shared_data / "out_of_scope" / "natural" / "coffee.jpg") as photograph:
+        picture = np.asarray(photograph.convert("L").resize((side, side)), np.float32)[None, :, :, None]
+    features = np.asarray(network(picture)).mean(axis=(1, 2))[0]
+    classifier = size.imagenet()
+    scores = features @ classifier["_fc.weight"].T + classifier["_fc.bias"]
+    assert int(np.argmax(scores)) == ESPRESSO
+
+
+def test_the_larger_size_is_deeper_and_wider() -> None:
+    small, large = EfficientNetLite(0, 1.0, 1.0), EfficientNetLite(2, 1.1, 1.2)
+    assert (small.blocks, large.blocks) == (16, 21)
+    assert large.block_of("block20_dwconv") == 20
+    assert large.block_of("head_conv_bn") == 21
+    assert large.block_of("merge16_conv") is None
+    features = large.build(keras.Input((64, 64, 1)))
+    assert {stride: value.shape[1:] for stride, value in features.items()} == {
+        8: (8, 8, 48), 16: (4, 4, 120), 32: (2, 2, 1280)
+    }  # fmt: skip
 
 
 def test_a_torch_file_that_asks_for_code_is_refused(tmp_path: Path) -> None:

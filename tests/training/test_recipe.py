@@ -39,6 +39,7 @@ def test_a_missing_recipe_lists_those_that_come_along() -> None:
         ("[[stages]]\nepochs = 2\nlearning_rate = 1e-3\nschedule = 'step'", "one of cosine, plateau, constant"),
         ("[augmentation]\nflip_vertical = 1", "true or false"),
         ("[sampling.fracatlas]\nnormals = 'half'", "a number"),
+        ("[sampling.fracatlas]\nwithout = [3]", "a list of texts"),
         ("stages = 3", r"tables \[\[stages\]\]"),
         ("stages = [3]", r"\[stages\] is a table of entries, not 3"),
         ("model = 3", r"\[model\] is a table of entries"),

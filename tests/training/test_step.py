@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,9 @@ import tensorflow as tf
 
 from radiograph.phantom_dataset import PhantomDataset
 from training.losses import location_loss, location_targets, location_unit, picture_loss
+from training.model import build_model, freeze
+from training.recipe import Recipe, Stage
+from training.step import Optimizer
 
 
 def test_the_picture_loss_is_smoothed_cross_entropy() -> None:
@@ -36,6 +40,20 @@ def test_a_map_cell_is_taught_the_share_of_it_that_lies_within_a_box() -> None:
     assert float(location_unit(targets, tf.constant([1.0, 1.0]))) == 8
     assert float(location_unit(targets * 10, tf.constant([1.0, 1.0]))) == 20
     assert float(location_unit(targets * 10, tf.constant([0.0, 1.0]))) == 8
+
+
+def test_the_backbone_learns_at_a_rate_of_its_own(tiny_recipe: Recipe) -> None:
+    network = build_model(tiny_recipe.model)
+    freeze(network, tiny_recipe.model.backbone, 15)
+    variables = network.trainable_variables
+    before = [variable.numpy() for variable in variables]
+    optimizer = Optimizer(network, replace(tiny_recipe, weight_decay=0), Stage(1, 0.1, 15, backbone_rate=0.2))
+    optimizer.set_rate(0.01)
+    optimizer.apply([tf.ones_like(variable.value) for variable in variables], variables)
+    assert {path.split("_")[0] for path in (v.path for v in variables)} >= {"block15", "head", "dense0/kernel"}
+    for variable, old in zip(variables, before, strict=True):
+        rate = 0.002 if variable.path.startswith(("block", "head_conv")) else 0.01
+        np.testing.assert_allclose(old - variable.numpy(), rate, rtol=1e-3)
 
 
 TWO_DEVICES = """
