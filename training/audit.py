@@ -27,7 +27,7 @@ from training.metrics import Metric, auc, undefined
 
 HELD_OUT: Final = ("test", "val", "", "train")
 """Where a radiograph that stands in several splits is kept: where it is needed most, out of training."""
-GREY_FILL: Final = 0.02
+LEAST_FILL: Final = 0.02
 
 
 def audit(path: Path, *, console: Console | None = None, workers: int | None = None) -> AuditReport:
@@ -102,7 +102,7 @@ def _report(path: Path, scans: Sequence[Scan], links: list[tuple[int, int]], nea
         radiographs=radiographs,
         exact=tuple(tuple(same) for same in exact_copies(light)),
         misnamed=tuple(scan for scan in light if scan.misnamed),
-        grey_filled=tuple(scan for scan in light if scan.grey_fill >= GREY_FILL),
+        filled=tuple(scan for scan in light if scan.fill >= LEAST_FILL),
         near=near,
         shortcuts=_shortcuts(radiographs),
     )

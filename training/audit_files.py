@@ -27,7 +27,7 @@ NOT_PICTURES: Final = frozenset(
 )
 _BLOCK: Final = 8
 """Side of a JPEG block in px."""
-MOSTLY: Final = 0.9
+_MOSTLY: Final = 0.9
 """Share of a row's pixels that must be alike for it to count as a repetition."""
 _NORMAL_TOO: Final = frozenset({"non fractured", "unfractured", "no fracture"})
 _COPY_SUFFIX: Final = re.compile(
@@ -66,7 +66,7 @@ class Scan:
     size: int = 0
     mean: float = 0.0
     spread: float = 0.0
-    grey_fill: float = 0.0
+    fill: float = 0.0
     of: str = ""
     misnamed: bool = False
     picture: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
@@ -169,7 +169,7 @@ def scan(item: Item) -> Scan:
         size=len(content),
         mean=mean,
         spread=spread,
-        grey_fill=_grey_fill(radiograph),
+        fill=_fill_at_bottom(radiograph),
         picture=thumbnail(radiograph.pixels, radiograph.bits),
     )
 
@@ -182,7 +182,7 @@ def _brightness(radiograph: Radiograph) -> tuple[float, float]:
     return mean, float(np.sqrt(counts @ (levels - mean) ** 2))
 
 
-def _grey_fill(radiograph: Radiograph) -> float:
+def _fill_at_bottom(radiograph: Radiograph) -> float:
     """Return the share of rows at the bottom that a decoder made up for data that are missing.
 
     They are one even middle grey, or the last block of a JPEG file over and over: rows that repeat every eight pixels.
@@ -199,7 +199,7 @@ def _repeats(rows: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
     """Return which ``rows`` [N,W] are eight pixels over and over that are not all alike, as the dark margins are."""
     if rows.shape[1] <= 2 * _BLOCK:
         return np.zeros(len(rows), np.bool_)
-    repeated: NDArray[np.bool_] = np.mean(rows[:, _BLOCK:] == rows[:, :-_BLOCK], axis=1) > MOSTLY
+    repeated: NDArray[np.bool_] = np.mean(rows[:, _BLOCK:] == rows[:, :-_BLOCK], axis=1) > _MOSTLY
     varied: NDArray[np.bool_] = np.mean(rows[:, 1:] == rows[:, :-1], axis=1) < 1 / 2
     return repeated & varied
 

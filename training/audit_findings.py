@@ -46,7 +46,7 @@ class AuditReport:
     radiographs: tuple[Distinct, ...]
     exact: tuple[tuple[Scan, ...], ...]
     misnamed: tuple[Scan, ...]
-    grey_filled: tuple[Scan, ...]
+    filled: tuple[Scan, ...]
     near: int
     shortcuts: Mapping[str, Metric] = field(default_factory=dict)
 
@@ -104,7 +104,7 @@ class AuditReport:
             "copies_with_both_labels": len(self.both_labels),
             "groups_across_splits": len(self.groups_across_splits),
             "misnamed": len(self.misnamed),
-            "grey_filled": len(self.grey_filled),
+            "filled": len(self.filled),
             "kept": len(self.kept),
             "balance": {f"{split or 'all'}/{label}": counts for (split, label), counts in self.balance().items()},
             "imbalance": None if math.isnan(self.imbalance) else round(self.imbalance, 3),

@@ -64,7 +64,7 @@ def facts(report: AuditReport) -> list[tuple[str, str, bool]]:
     rows: list[tuple[str, int, bool]] = [
         ("files looked at", report.files, False),
         ("cannot be read (broken, cut short, no radiograph)", len(report.broken), True),
-        ("fill of a cut-short file at the bottom", len(report.grey_filled), True),
+        ("fill of a cut-short file at the bottom", len(report.filled), True),
         ("families by name", report.families, False),
         ("distinct radiographs", report.distinct, False),
         ("copies: equal pixels", exact, True),
@@ -190,7 +190,7 @@ def _sections(report: AuditReport) -> str:
             _gallery("Named a copy, but another picture", "Kept as radiographs of their own.", report.misnamed),
             _gallery("Cannot be read", "Left out of the cleaned manifest.", report.broken),
             _gallery("Filled at the bottom", "A decoder's filling for missing data; a model can learn it.",
-                     report.grey_filled),
+                     report.filled),
             *(_examples(report, label) for label in (1, 0)),
         )
     )  # fmt: skip

@@ -79,6 +79,16 @@ class View:
         """Return the visible text of the first match, on one line."""
         return " ".join(self.page.inner_text(selector).split())
 
+    def note(self, told: str, look: str) -> None:
+        """Run the statements ``look`` at each change of the page: what passes too fast to be waited for, they note.
+
+        They write into ``window.told``, which begins as ``told``.
+        """
+        watched = "{childList: true, subtree: true, attributes: true, characterData: true}"
+        self.page.evaluate(
+            f"() => {{ window.told = {told}; new MutationObserver(() => {{ {look} }}).observe(document.body, {watched}); }}"
+        )
+
     def keep(self, artifacts: Path, name: str) -> None:
         """Keep a screenshot of the whole page."""
         width = (self.page.viewport_size or {"width": 0})["width"]

@@ -14,14 +14,10 @@ from tests.e2e.page_process import PageProcess, flat_picture, view
 pytestmark = pytest.mark.browser
 
 OTHERS = 10
-NOTE_QUEUE = """() => {
-  window.told = new Set();
-  const note = () => {
-    const place = /queue: (\\d+\\/\\d+)/.exec(document.querySelector("#progress").innerText);
-    if (place) window.told.add(place[1]);
-  };
-  new MutationObserver(note).observe(document.body, {childList: true, subtree: true, characterData: true});
-}"""
+NOTE_QUEUE = """
+  const place = /queue: (\\d+\\/\\d+)/.exec(document.querySelector("#progress").innerText);
+  if (place) window.told.add(place[1]);
+"""
 
 
 def test_who_comes_after_ten_others_is_told_the_place_in_the_queue_and_is_read(
@@ -30,7 +26,7 @@ def test_who_comes_after_ten_others_is_told_the_place_in_the_queue_and_is_read(
     slow = flat_picture(tmp_path, "slow")
     client = Client(page.url, verbose=False)
     with view(chromium, page.url) as tab:
-        tab.page.evaluate(NOTE_QUEUE)
+        tab.note("new Set()", NOTE_QUEUE)
         others = [client.submit([handle_file(str(slow))], api_name="/read") for _ in range(OTHERS)]
         while not any(job.status().rank for job in others):  # until some of them wait
             time.sleep(0.05)

@@ -57,20 +57,16 @@ def real_files(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> l
 
 
 # What the list told while it ran is noted as it is told: phantoms are read faster than a browser can be asked for it.
-NOTE_PROGRESS = """() => {
-  window.told = {bar: false, left: false};
-  const note = () => {
-    const progress = document.querySelector("#worklist-progress");
-    window.told.bar ||= Boolean(progress?.querySelector("[role=progressbar]"));
-    window.told.left ||= /left/.test(progress?.innerText ?? "");
-  };
-  new MutationObserver(note).observe(document.body, {childList: true, subtree: true, attributes: true});
-}"""
+NOTE_PROGRESS = """
+  const progress = document.querySelector("#worklist-progress");
+  window.told.bar ||= Boolean(progress?.querySelector("[role=progressbar]"));
+  window.told.left ||= /left/.test(progress?.innerText ?? "");
+"""
 
 
 def drop(tab: View, *files: Path) -> None:
     tab.page.click("#tabs button[role=tab] >> text=Worklist")
-    tab.page.evaluate(NOTE_PROGRESS)
+    tab.note("{bar: false, left: false}", NOTE_PROGRESS)
     tab.page.set_input_files("#worklist-upload input[type=file]", files)
 
 

@@ -95,11 +95,11 @@ def test_a_file_that_cannot_be_read_is_listed_with_a_sentence(fault: str, tmp_pa
     assert (report.files, report.distinct) == (5, 4)
 
 
-def test_the_grey_fill_of_a_decoder_is_seen(tmp_path: Path) -> None:
+def test_the_filling_of_a_decoder_is_seen(tmp_path: Path) -> None:
     filled = np.asarray(picture(3)).copy()
     filled[200:] = 128
     save(Image.fromarray(filled), tree(tmp_path) / "train" / "fractured" / "filled.png")
-    assert [scan.item.name for scan in audit(tmp_path).grey_filled] == ["train/fractured/filled.png"]
+    assert [scan.item.name for scan in audit(tmp_path).filled] == ["train/fractured/filled.png"]
 
 
 def test_a_block_that_a_decoder_repeats_is_seen(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_block_that_a_decoder_repeats_is_seen(tmp_path: Path) -> None:
     below = filled[200:]
     below[:] = np.tile(block, (below.shape[0] // 8 + 1, below.shape[1] // 8 + 1))[: below.shape[0], : below.shape[1]]
     save(Image.fromarray(filled), tree(tmp_path) / "train" / "fractured" / "repeated.png")
-    assert [scan.item.name for scan in audit(tmp_path).grey_filled] == ["train/fractured/repeated.png"]
+    assert [scan.item.name for scan in audit(tmp_path).filled] == ["train/fractured/repeated.png"]
 
 
 def write_manifest(folder: Path, rows: list[dict[str, str]]) -> Path:
