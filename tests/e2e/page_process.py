@@ -84,10 +84,9 @@ class View:
 
         They write into ``window.told``, which begins as ``told``.
         """
-        watched = "{childList: true, subtree: true, attributes: true, characterData: true}"
-        self.page.evaluate(
-            f"() => {{ window.told = {told}; new MutationObserver(() => {{ {look} }}).observe(document.body, {watched}); }}"
-        )
+        every = "{childList: true, subtree: true, attributes: true, characterData: true}"
+        watch = f"new MutationObserver(() => {{ {look} }}).observe(document.body, {every})"
+        self.page.evaluate(f"() => {{ window.told = {told}; {watch}; }}")
 
     def keep(self, artifacts: Path, name: str) -> None:
         """Keep a screenshot of the whole page."""
