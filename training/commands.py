@@ -20,7 +20,7 @@ def train(
     data: Data,
     config: Annotated[
         Path, typer.Option(help=f"Recipe: a TOML file, or one that comes along: {', '.join(_recipes())}.")
-    ] = Path("fracture"),
+    ] = Path("fracture-384"),
     run: Annotated[
         Path | None, typer.Option(help="Folder of the run; one that is there goes on. Default: runs/<recipe>.")
     ] = None,
@@ -45,11 +45,11 @@ def train(
     mlflow ui --backend-store-uri sqlite:///runs/mlflow.db
     Where MLFLOW_TRACKING_URI is set, MLflow writes there instead.
 
-    Example: osteo train --data fracatlas --data bonedata
+    Example: osteo train --data fracatlas
 
     Example: osteo train --data fracatlas --config resnet152v2 --run runs/deep
 
-    Next: osteo export runs/fracture --data fracatlas
+    Next: osteo export runs/fracture-384 --data fracatlas
     """
     from dataclasses import replace
 
