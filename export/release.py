@@ -225,12 +225,18 @@ def _card(
         metrics={},
         recipe=first.recipe.as_dict(),
         intended_use=INTENDED_USE,
-        limits=LIMITS,
+        limits=(*LIMITS, *_margin_limit([member.recipe for member in members])),
         split=f"train {len(splits.train.cases)}, val {len(splits.val.cases)}; groups never cross a split",
         weights_sha256=first.weights_sha256,
         companions=tuple(contract.Companion(other.weights_sha256, other.recipe.as_dict()) for other in others),
         region_rule=asdict(rule),
     )
+
+
+def _margin_limit(recipes: Sequence[Recipe]) -> list[str]:
+    """Return the sentence that tells of the strip that none of the networks reads, where there is one."""
+    margin = min(recipe.model.margin for recipe in recipes)
+    return [f"The outermost {margin:.0%} of a picture are not read: a fracture there is missed."] if margin else []
 
 
 def _commit() -> str:
