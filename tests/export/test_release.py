@@ -39,7 +39,7 @@ def released(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = Recipe(
         name="tiny",
         batch=4,
-        model=ModelConfig(weights="none", input_size=64, width=16, dense=(8,)),
+        model=ModelConfig(weights="none", input_size=64, width=16, dense=(8,), margin=0.05),
         stages=(Stage(1, 1e-3),),
     )
     weights = train(recipe, load_splits([data], recipe, work / "cache"), work / "run", Console(quiet=True))
@@ -107,6 +107,11 @@ def test_the_card_has_test_figures_with_their_n(released: Path, data: Path) -> N
     tested = card.metrics[f"{data.name}/test/auc"]
     assert tested.n == sum(",test," in line for line in (data / "manifest.csv").read_text().splitlines())
     assert tested.low <= tested.value <= tested.high
+
+
+def test_the_card_tells_what_the_network_does_not_read(released: Path) -> None:
+    limits = contract.read_card(released).limits
+    assert "The outermost 5% of a picture are not read: a fracture there is missed." in limits
 
 
 def test_the_card_has_what_lies_outside_and_the_cross_validation(released: Path, data: Path) -> None:
