@@ -106,7 +106,7 @@ def test_retries_end_with_the_deadline_of_the_call() -> None:
         scripted_server(script) as target,
         FractureClient(target, retry=patient, timeout=Timeout(predict=0.5)) as client,
     ):
-        with pytest.raises(ServerUnavailable):
+        with pytest.raises((ServerUnavailable, DeadlineExceeded)):  # the end may come between two calls or within one
             client.predict_bytes([b"file"])
         assert script.calls < 8
 

@@ -1,5 +1,7 @@
 // Any numbered button inside this element chooses that entry; the first one counts as chosen when entries appear.
+// The buttons are drawn anew with every value: one that had the keyboard gets it back.
 let chosen = 0;
+let focused = null;
 
 const mark = () => {
   const buttons = element.querySelectorAll("button[data-index]");
@@ -22,4 +24,14 @@ element.addEventListener("click", (event) => {
   trigger("select", { index: chosen });
 });
 
-watch("value", mark);
+document.addEventListener("focusin", ({ target }) => {
+  focused = element.contains(target) ? target.closest("button[data-index]")?.dataset.index ?? null : null;
+});
+
+document.addEventListener("pointerdown", ({ target }) => { if (!element.contains(target)) focused = null; });
+
+watch("value", () => {
+  mark();
+  const lost = focused !== null && document.activeElement === document.body;
+  if (lost) element.querySelector(`button[data-index="${focused}"]`)?.focus({ preventScroll: true });
+});
