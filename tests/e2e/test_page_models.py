@@ -95,7 +95,8 @@ def test_a_card_is_shown_with_thresholds_figures_and_plots(
         tab.page.focus("#models-table button >> text=Version 2")
         tab.page.keyboard.press("Enter")
         tab.page.wait_for_selector("#models-details h2 >> text=Version 2")
-        tab.page.wait_for_function("document.activeElement.matches('#models-table .chosen button')")  # though drawn anew
+        # the table was drawn anew since, and the keyboard is where it was
+        tab.page.wait_for_function("document.activeElement.matches('#models-table .chosen button')")
         said = tab.text("#models-details")
         assert "Suspicion from 30 %" in said
         assert "ROC AUC" in said
