@@ -260,6 +260,7 @@ class FractureClient:
     def _call(self, method: Callable[..., _Response], request: object, seconds: float) -> _Response:
         give_up = time.monotonic() + seconds
         attempt = 0
+        refused: ServingError | None = None
         while True:
             try:
                 return method(request, timeout=max(give_up - time.monotonic(), 1e-3))
@@ -269,7 +270,10 @@ class FractureClient:
                 attempt += 1
                 again = error.code() is grpc.StatusCode.UNAVAILABLE and isinstance(failure, ServerUnavailable)
                 if not again or attempt >= self._retry.attempts or time.monotonic() + pause >= give_up:
-                    raise failure from error
+                    # time that ran out while asking again: what made it necessary tells more
+                    late = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+                    raise (refused if late and refused else failure) from error
+                refused = failure
             time.sleep(pause)
 
     def _why_missing(self, missing: ModelNotFound, last: Asked) -> ServingError:

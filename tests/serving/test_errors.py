@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import http.server
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import grpc
 import pytest
+from tensorflow_serving.apis import predict_pb2
 
 from serving.client import (
     BadRequest,
@@ -106,9 +108,24 @@ def test_retries_end_with_the_deadline_of_the_call() -> None:
         scripted_server(script) as target,
         FractureClient(target, retry=patient, timeout=Timeout(predict=0.5)) as client,
     ):
-        with pytest.raises((ServerUnavailable, DeadlineExceeded)):  # the end may come between two calls or within one
+        with pytest.raises(ServerUnavailable):
             client.predict_bytes([b"file"])
         assert script.calls < 8
+
+
+def test_time_that_runs_out_while_asking_again_is_laid_to_what_was_refused() -> None:
+    def late() -> predict_pb2.PredictResponse:
+        time.sleep(0.6)
+        return predict_pb2.PredictResponse()
+
+    script = Script(refusals=[UNAVAILABLE], answer=late)
+    with (
+        scripted_server(script) as target,
+        FractureClient(target, retry=QUICK, timeout=Timeout(predict=0.4)) as client,
+    ):
+        with pytest.raises(ServerUnavailable):
+            client.predict_bytes([b"file"])
+        assert script.calls == 2
 
 
 @pytest.mark.parametrize(
