@@ -80,7 +80,7 @@ def calibrate(network: keras.Model, train: PreparedCases, val: PreparedCases) ->
         [geometry.box_to_input(box) for box in case.boxes or ()]
         for case, geometry in zip(val.cases, val.geometries, strict=True)
     ]
-    rule = choose_rule(maps, boxes, probability)[0] if any(boxes) else RegionRule()
+    rule = choose_rule(maps, boxes)[0] if any(boxes) else RegionRule()
     return Answering(temperature, bias, thresholds, novelty, mirrored), rule
 
 

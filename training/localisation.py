@@ -145,35 +145,19 @@ def mean_average_precision(
     return bootstrap(ranked.average_precision, value, groups, n=total, rounds=rounds, seed=seed)
 
 
-def weighed(found: Sequence[Region], probability: float) -> list[Region]:
-    """Return the regions with scores times the cube root of the picture's probability: a doubtful picture ranks lower.
-
-    On FracAtlas val the root ranks better than the probability itself, at every extent tried.
-    """
-    return [Region(region.box, region.score * probability ** (1 / 3)) for region in found]
-
-
-def weighed_all(found: Sequence[Sequence[Region]], probabilities: Scores) -> list[list[Region]]:
-    """Return the regions of every picture as ``weighed`` by its probability."""
-    return [weighed(regions, float(share)) for regions, share in zip(found, probabilities, strict=True)]
-
-
-def cut_all(heatmaps: Scores, rule: RegionRule, probabilities: Scores | None = None) -> list[list[Region]]:
-    """Return the regions of every map by ``rule``, weighed by the pictures' probabilities where these are given."""
-    found = [cut(heatmap, rule) for heatmap in heatmaps]
-    return found if probabilities is None else weighed_all(found, probabilities)
+def cut_all(heatmaps: Scores, rule: RegionRule) -> list[list[Region]]:
+    """Return the regions of every map by ``rule``, strongest first."""
+    return [cut(heatmap, rule) for heatmap in heatmaps]
 
 
 RULES: Final = tuple(
     RegionRule(threshold=0.05, extent=extent, padding=padding)
-    for extent, padding in product((0.15, 0.35, 0.5, 0.6, 0.7), (-0.25, 0.0, 0.25, 0.5))
+    for extent, padding in product((0.15, 0.35, 0.5, 0.6, 0.7, 0.8), (-0.25, 0.0, 0.25, 0.5))
 )
 """What ``choose_rule`` tries. A low threshold loses nothing: AP ranks by score, and weak regions come last."""
 
 
-def choose_rule(
-    heatmaps: Scores, boxes: Boxes, probabilities: Scores | None = None, rules: Sequence[RegionRule] = RULES
-) -> tuple[RegionRule, float]:
+def choose_rule(heatmaps: Scores, boxes: Boxes, rules: Sequence[RegionRule] = RULES) -> tuple[RegionRule, float]:
     """Return the rule with the best AP50 on these pictures (validation, never test), and that AP50.
 
     Ties go to the earlier rule. Raises ``ValueError`` when no picture has a true box.
@@ -182,11 +166,6 @@ def choose_rule(
         raise ValueError("A region rule can only be chosen on pictures with true boxes.")
     once = np.ones((1, len(boxes)))
     by_map = [cut_by(heatmap, rules) for heatmap in heatmaps]
-
-    def score(found: Sequence[list[Region]]) -> float:
-        ranked = _ranked(found if probabilities is None else weighed_all(found, probabilities), boxes, 0.5)
-        return float(ranked.average_precision(once)[0])
-
-    scores = [score(found) for found in zip(*by_map, strict=True)]
+    scores = [float(_ranked(found, boxes, 0.5).average_precision(once)[0]) for found in zip(*by_map, strict=True)]
     best = int(np.argmax(scores))
     return rules[best], scores[best]

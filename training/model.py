@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from training.backbones import Tensor, backbone
-from training.reading import Margin, Smoothing
+from training.reading import HighestCells, Margin, Smoothing
 
 LOGIT: Final = "logit"
 """float32 [N]: the picture's log-odds of a fracture, not yet calibrated."""
@@ -35,7 +35,8 @@ class ModelConfig:
     """What shapes the network. ``input_size`` in px; ``width`` is the channels of the merged features.
 
     A picture that is read loses its ``margin``, a share of the input's side, and is smoothed ``smoothing`` times before
-    the network looks at it (``training.reading``).
+    the network looks at it; the ``vote`` of the map, the mean of that share of its cells, the highest, is added to the
+    picture head's log-odds (``training.reading``).
     """
 
     backbone: str = "efficientnet-lite0"
@@ -46,6 +47,7 @@ class ModelConfig:
     dropout: float = 0.5
     smoothing: int = 0
     margin: float = 0.0
+    vote: float = 0.0
 
 
 def build_model(config: ModelConfig) -> keras.Model:
@@ -67,7 +69,7 @@ def build_model(config: ModelConfig) -> keras.Model:
     )(merged8)
     pooled = _pool(deep, merged16, cells)
     outputs = {
-        LOGIT: _picture_head(pooled, config),
+        LOGIT: _picture_head(pooled, cells, config),
         MAP: keras.layers.Reshape(cells.shape[1:3], name="map_grid")(cells),
         FEATURES: _stage_means(image, features, row.stages),
     }
@@ -148,11 +150,13 @@ def _stage_means(image: Tensor, features: Mapping[int, Tensor], stages: tuple[st
     return keras.layers.Concatenate(name=FEATURES)(means)
 
 
-def _picture_head(pooled: Tensor, config: ModelConfig) -> Tensor:
+def _picture_head(pooled: Tensor, cells: Tensor, config: ModelConfig) -> Tensor:
     # the pooled features differ in scale by an order of magnitude; unscaled they drive the first ReLUs dead
     x = _norm("features_bn")(pooled)
     for index, units in enumerate(config.dense):
         x = keras.layers.Dense(units, activation="relu", name=f"dense{index}")(x)
         x = keras.layers.Dropout(config.dropout, name=f"dropout{index}")(x)
     x = keras.layers.Dense(1, name="picture")(x)
+    if config.vote:
+        x = keras.layers.Add(name="both")([x, HighestCells(config.vote, name="vote")(cells)])
     return keras.layers.Reshape((), name=LOGIT)(x)

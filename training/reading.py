@@ -1,6 +1,6 @@
-"""What a network does to a picture before it looks at it: layers without weights, at work in reading only.
+"""What a network does in reading and not in training: layers without weights, before it looks and after.
 
-In training the pictures come augmented: those steps are taken before that, or stand there in another form.
+In training the pictures come augmented: what is done to them here is done before that, or stands there in another form.
 """
 
 from __future__ import annotations
@@ -57,6 +57,30 @@ class Smoothing(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no typ
     def get_config(self) -> dict[str, Any]:
         """Return what makes the same layer again."""
         return {**super().get_config(), "times": self.times}
+
+
+class HighestCells(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
+    """The mean log-odds of the highest cells of a location map [N,H,W,1], a ``share`` of all, one at least.
+
+    Only in reading, as the map's own vote beside the picture head's: the two err on different pictures. In training it
+    is 0, so that each learns to be right alone.
+    """
+
+    def __init__(self, share: float, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.share = share
+
+    def call(self, cells: Tensor, training: bool | None = None) -> Tensor:
+        """Return the mean of each map's highest cells, [N,1] of the dtype of ``cells``; in training zeros."""
+        flat = keras.ops.reshape(cells, (-1, cells.shape[1] * cells.shape[2]))
+        if training:
+            return keras.ops.zeros_like(flat[:, :1])
+        highest, _ = keras.ops.top_k(flat, max(1, round(self.share * flat.shape[1])), sorted=False)
+        return keras.ops.mean(highest, axis=1, keepdims=True)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what makes the same layer again."""
+        return {**super().get_config(), "share": self.share}
 
 
 def without_margin(images: Tensor, share: float) -> Tensor:

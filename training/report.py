@@ -147,7 +147,7 @@ def _localisation(p: Predictions, rule: RegionRule | None) -> dict[str, Metric]:
         "energy_in_box": energy_in_box(p.heatmaps, p.boxes, p.group),
     }
     if rule is not None:
-        regions = cut_all(p.heatmaps, rule, p.probability)
+        regions = cut_all(p.heatmaps, rule)
         found["map50"] = mean_average_precision(regions, p.boxes, p.group)
     return found
 

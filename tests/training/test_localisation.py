@@ -140,21 +140,11 @@ def test_the_chosen_rule_is_the_best_of_those_tried_one_by_one() -> None:
         [(x - half, y - half, x + half, y + half)] if index % 4 else []
         for index, ((x, y), half) in enumerate(zip(places, halves, strict=True))
     ]
-    probabilities = random.random(16)
-    scores = [
-        mean_average_precision(cut_all(heatmaps, rule, probabilities), boxes, np.arange(16), rounds=1).value
-        for rule in RULES
-    ]
+    scores = [mean_average_precision(cut_all(heatmaps, rule), boxes, np.arange(16), rounds=1).value for rule in RULES]
     assert len(set(scores)) > 5
-    assert choose_rule(heatmaps, boxes, probabilities) == (RULES[int(np.argmax(scores))], max(scores))
+    assert choose_rule(heatmaps, boxes) == (RULES[int(np.argmax(scores))], max(scores))
 
 
 def test_a_rule_cannot_be_chosen_without_true_boxes() -> None:
     with pytest.raises(ValueError, match="true boxes"):
         choose_rule(np.zeros((2, 4, 4)), [[], []])
-
-
-def test_picture_probabilities_reorder_regions_between_pictures() -> None:
-    heatmaps = np.stack([blob(0.5, 0.5, height=1.0), blob(0.5, 0.5, height=0.9)])
-    sure, doubtful = (found[0].score for found in cut_all(heatmaps, RegionRule(), np.array([0.2, 0.9]))[::-1])
-    assert sure > doubtful

@@ -19,7 +19,7 @@ from export.fold import fold_batch_norm
 from training.backbones import BackboneError, backbone
 from training.efficientnet_lite import EfficientNetLite
 from training.model import FEATURES, LOGIT, MAP, ModelConfig, build_model, freeze
-from training.reading import Margin, Smoothing
+from training.reading import HighestCells, Margin, Smoothing
 from training.recipe import Recipe, load_recipe
 from training.torch_file import TorchFileError, read_tensors
 from training.weights import WeightsError, load_weights, recipe_of, save_weights
@@ -85,6 +85,19 @@ def test_smoothing_is_the_binomial_filter_and_leaves_the_weights_as_they_are() -
     plain, smooth = build_model(SMALL), build_model(replace(SMALL, smoothing=2))
     smooth.set_weights(plain.get_weights())
     np.testing.assert_allclose(smooth(picture)[MAP], plain(expected.astype(np.float32))[MAP], atol=1e-3)
+
+
+def test_the_vote_of_the_map_joins_the_picture_head_in_reading_only() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 1)).astype(np.float32)
+    alone, both = build_model(SMALL), build_model(replace(SMALL, vote=0.05))
+    both.set_weights(alone.get_weights())
+    head, answer = np.asarray(alone(picture)[LOGIT]), both(picture)
+    cells = np.asarray(answer[MAP]).reshape(3, 64)
+    np.testing.assert_allclose(answer[LOGIT], head + np.sort(cells, axis=1)[:, -3:].mean(axis=1), atol=1e-5)
+    np.testing.assert_array_equal(HighestCells(0.05)(np.ones((2, 8, 8, 1)), training=True), np.zeros((2, 1)))
+    np.testing.assert_allclose(HighestCells(1e-6)(cells.reshape(3, 8, 8, 1))[:, 0], cells.max(axis=1))
+    folded = fold_batch_norm(both, "float32")
+    np.testing.assert_allclose(folded(picture)[LOGIT], answer[LOGIT], atol=1e-3)
 
 
 @pytest.mark.slow
