@@ -171,8 +171,8 @@ def bench_train_input(
 def bench_peers(
     base: Base = ROOT / "models" / "fracture",
     peers: Annotated[
-        str, typer.Option(help="Of seeds, fastapi, litserve, bentoml, ray, by commas.")
-    ] = "seeds,fastapi,litserve,bentoml,ray",
+        str, typer.Option(help="Of seeds, seeds-keras, fastapi, litserve, bentoml, ray, by commas.")
+    ] = "seeds,seeds-keras,fastapi,litserve,bentoml,ray",
     clients: Annotated[str, typer.Option(help="Numbers of clients that ask at once, by commas, 1 to 64.")] = "1,16",
     seconds: Seconds = 2.0,
     rounds: Rounds = 3,
@@ -181,8 +181,9 @@ def bench_peers(
     """Hold this project's server against others on the same SavedModel, with the same pictures and clients.
 
     Each is started, asked in turns with our own, and stopped: the seeds' way (model.predict in the page's process),
-    FastAPI, LitServe, BentoML, Ray Serve, and the bare SavedModel in this process. With the seeds' way also the whole
-    request, from a file to the finding. A peer that is not installed is said: pip install '.[bench]' brings it.
+    FastAPI, LitServe, BentoML, Ray Serve, and the bare SavedModel in this process. seeds-keras is the seeds' way with
+    the network as Keras has it, without the export. With the seeds' ways also the whole request, from a file to the
+    finding. A peer that is not installed is said: pip install '.[bench]' brings it.
 
     Example: osteo bench peers --peers seeds,fastapi --clients 1,8,32 --out peers.png
     """

@@ -51,7 +51,14 @@ PEERS: Final[Mapping[str, Peer]] = {
     peer.name: peer
     for peer in (
         Peer("seeds", "the seeds' model.predict", ("fastapi", "uvicorn"), _own_script("seeds"), whole_files=True),
-        Peer("fastapi", "FastAPI + Keras", ("fastapi", "uvicorn"), _own_script("fastapi")),
+        Peer(
+            "seeds-keras",
+            "the seeds' model.predict, never exported",
+            ("fastapi", "uvicorn"),
+            _own_script("seeds-keras"),
+            whole_files=True,
+        ),
+        Peer("fastapi", "FastAPI", ("fastapi", "uvicorn"), _own_script("fastapi")),
         Peer("litserve", "LitServe", ("litserve",), ("-m", "serving.bench.peer_litserve", "{version}", "{port}")),
         Peer("bentoml", "BentoML", ("bentoml",), ("-m", "bentoml", *_BENTOML), base64_json=True),
         Peer("ray", "Ray Serve", ("ray", "ray.serve"), _own_script("ray")),

@@ -3,9 +3,9 @@
     python -m serving.bench.peer_servers fastapi VERSION_FOLDER PORT
 
 Every one takes prepared pixels as the plain body of a POST to /predict, uint8 [S,S,1], which is the fastest they can
-be asked, and answers JSON with all outputs, the heat map as float32 bytes in base64. `seeds` also takes a whole file at
-/file. Where there is batching, it joins as many as ``serving/batching-cpu.config`` says. BentoML and LitServe start
-workers that import their service again; they stand in ``peer_bentoml`` and ``peer_litserve``.
+be asked, and answers JSON with all outputs, the heat map as float32 bytes in base64. The seeds' ways also take a whole
+file at /file. Where there is batching, it joins as many as ``serving/batching-cpu.config`` says. BentoML and LitServe
+start workers that import their service again; they stand in ``peer_bentoml`` and ``peer_litserve``.
 """
 
 from __future__ import annotations
@@ -92,23 +92,51 @@ def fastapi(version: Path, port: int) -> None:
 
 
 def seeds(version: Path, port: int) -> None:
-    """The seeds' way: `model.predict` of Keras inside the page's process, one study at a time as Gradio does it.
-
-    Gradio's own upload and queue are left out, in its favour.
-    """
+    """The seeds' way, on the same SavedModel: `model.predict` of Keras inside the page's process."""
     import keras
+
+    side = side_of(version)
+    served = keras.layers.TFSMLayer(str(version), call_endpoint=contract.SIGNATURE_IMAGE)
+    given = keras.Input((side, side, 1), dtype="uint8", name=contract.INPUT_IMAGE)
+    model = keras.Model(given, served(given))
+    _page(lambda images: told(model.predict(images, verbose=0), 0), side, port)
+
+
+def seeds_keras(version: Path, port: int) -> None:
+    """The seeds' way as they had it: `model.predict` of the Keras network itself, which nobody exported.
+
+    The network is the shipped one at the input size of ``version``, with its own outputs instead of the contract's.
+    """
+    from scipy.special import expit
+
+    from serving.bench.networks import DEFAULT, build
+    from training.model import LOGIT, MAP
+
+    side = side_of(version)
+    model = build(DEFAULT, size=side).keras
+
+    def answer(images: NDArray[np.uint8]) -> dict[str, Any]:
+        said = model.predict(images.astype(np.float32), verbose=0)
+        heatmap = base64.b64encode(expit(said[MAP][0]).tobytes()).decode("ascii")
+        return {contract.PROBABILITY: float(expit(said[LOGIT][0])), contract.HEATMAP: heatmap}
+
+    _page(answer, side, port)
+
+
+def _page(answer: Callable[[NDArray[np.uint8]], dict[str, Any]], side: int, port: int) -> None:
+    """Serve prepared pixels and whole files, one study at a time as Gradio does it.
+
+    Gradio's own upload and queue are left out, in the seeds' favour.
+    """
     from fastapi import FastAPI, Request
     from PIL import Image
     from starlette.concurrency import run_in_threadpool
 
-    side, app, one_at_a_time = side_of(version), FastAPI(), threading.Lock()
-    served = keras.layers.TFSMLayer(str(version), call_endpoint=contract.SIGNATURE_IMAGE)
-    given = keras.Input((side, side, 1), dtype="uint8", name=contract.INPUT_IMAGE)
-    model = keras.Model(given, served(given))
+    app, one_at_a_time = FastAPI(), threading.Lock()
 
     def run(image: NDArray[np.uint8]) -> dict[str, Any]:
         with one_at_a_time:
-            return told(model.predict(image[None], verbose=0), 0)
+            return answer(image[None])
 
     def run_file(content: bytes) -> dict[str, Any]:
         picture = Image.open(io.BytesIO(content)).convert("L").resize((side, side))
@@ -160,6 +188,7 @@ def _uvicorn(app: Any, port: int) -> None:
 SERVERS: Final[Mapping[str, Callable[[Path, int], None]]] = {
     "fastapi": fastapi,
     "seeds": seeds,
+    "seeds-keras": seeds_keras,
     "ray": ray,
 }
 
