@@ -23,7 +23,7 @@ from training.fit import WEIGHTS, fit
 from training.metrics import Metric, auc, average_precision
 from training.model import LOGIT, build_model
 from training.recipe import Recipe
-from training.run import CACHE, load_cases
+from training.run import CACHE, load_cases, to_train
 from training.validate import best_reading, outputs
 from training.weights import load_weights, recipe_of
 
@@ -65,7 +65,7 @@ def cross_validate(
     val = [case for case in others if case.split == "val"]
     if not val:
         raise DataError("Cross-validation needs another data set with a val split, to choose and calibrate on.")
-    always = [case for case in others if case.split == "train"]
+    always = to_train([case for case in others if case.split == "train"], recipe)
     size = recipe.model.input_size
     everything = prepare_cases([*always, *held], size, cache)
     prepared_val = prepare_cases(val, size, cache)

@@ -37,6 +37,12 @@ def load_cases(folders: Sequence[Path]) -> list[Case]:
     return [case for folder in folders for case in load(folder)]
 
 
+def to_train(cases: Sequence[Case], recipe: Recipe) -> list[Case]:
+    """Return the cases but those whose files ``recipe`` leaves out of training."""
+    left_out = {(source, name) for source, row in recipe.sampling.items() for name in row.without}
+    return [case for case in cases if (case.source, case.path.name) not in left_out]
+
+
 def load_splits(folders: Sequence[Path], recipe: Recipe, cache: Path = CACHE) -> Splits:
     """Return train and val of the data folders; where none has a val split, a sixth of the groups becomes it.
 
@@ -46,8 +52,7 @@ def load_splits(folders: Sequence[Path], recipe: Recipe, cache: Path = CACHE) ->
     if not any(case.split == "val" for case in cases):
         held_out = set(folds(cases, _VAL_FOLDS, recipe.seed)[0].tolist())
         cases = [replace(case, split="val" if row in held_out else case.split) for row, case in enumerate(cases)]
-    left_out = {(source, name) for source, row in recipe.sampling.items() for name in row.without}
-    train = [case for case in cases if case.split == "train" and (case.source, case.path.name) not in left_out]
+    train = to_train([case for case in cases if case.split == "train"], recipe)
     val = [case for case in cases if case.split == "val"]
     if not train or not val:
         raise DataError("Training needs pictures in train and in val; this data has none in one of them.")
