@@ -72,9 +72,11 @@ def cross_validate(
     probability = np.zeros(len(held))
     fold_of = np.zeros(len(held), np.int64)
     for index, rows in enumerate(folds(held, count, recipe.seed)):
-        console.print(f"Fold {index + 1} of {count}: {len(rows)} radiographs of {source} held out.")
         asked = len(always) + rows
         train = everything.subset(np.setdiff1d(np.arange(len(everything.cases)), asked))
+        console.print(
+            f"Fold {index + 1} of {count}: {len(rows)} radiographs of {source} held out, {len(train.cases)} train."
+        )
         folder = run / f"fold-{index + 1}"
         probability[rows] = _fold(recipe, train, prepared_val, everything.subset(asked), folder, console)
         fold_of[rows] = index

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from radiograph.phantom_dataset import write_dataset
 from training.crossval import RESULT, cross_validate, read_cross_validation
-from training.datasets import DataError
+from training.datasets import DataError, load
 from training.model import build_model
 from training.recipe import Recipe, Sampling, Stage
 from training.weights import save_weights
@@ -28,11 +29,21 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return made
 
 
+def said(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
 def test_every_case_of_the_source_is_read_once(
     folders: list[Path], tiny_recipe: Recipe, tmp_path: Path, cache: Path
 ) -> None:
-    recipe = replace(tiny_recipe, stages=(Stage(1, 1e-3),))
-    result = cross_validate(recipe, folders, "small", 2, tmp_path / "run", Console(quiet=True), cache)
+    of_main = [case for case in load(folders[0]) if case.split == "train"]
+    left_out = {"main": Sampling(without=(of_main[0].path.name,))}
+    recipe = replace(tiny_recipe, stages=(Stage(1, 1e-3),), sampling=left_out)
+    console = Console(file=io.StringIO(), width=200)
+    result = cross_validate(recipe, folders, "small", 2, tmp_path / "run", console, cache)
+    for fold in result.by_fold:
+        assert f"{fold.n} radiographs of small held out, {len(of_main) - 1 + 12 - fold.n} train." in said(console)
     assert result.images == 12
     assert result.metrics["auc"].n == 12
     assert sum(fold.n for fold in result.by_fold) == 12
