@@ -42,8 +42,8 @@ def test_every_case_of_the_source_is_read_once(
     recipe = replace(tiny_recipe, stages=(Stage(1, 1e-3),), sampling=left_out)
     console = Console(file=io.StringIO(), width=200)
     result = cross_validate(recipe, folders, "small", 2, tmp_path / "run", console, cache)
-    for fold in result.by_fold:
-        assert f"{fold.n} radiographs of small held out, {len(of_main) - 1 + 12 - fold.n} train." in said(console)
+    for held in (fold.n for fold in result.by_fold):
+        assert f"{held} radiographs of small held out, {len(of_main) - 1 + 12 - held} train." in said(console)
     assert result.images == 12
     assert result.metrics["auc"].n == 12
     assert sum(fold.n for fold in result.by_fold) == 12
