@@ -171,7 +171,7 @@ def bench_train_input(
 def bench_peers(
     base: Base = ROOT / "models" / "fracture",
     peers: Annotated[
-        str, typer.Option(help="Of seeds, seeds-keras, fastapi, litserve, bentoml, ray, by commas.")
+        str, typer.Option(help="Which of them, by commas.")
     ] = "seeds,seeds-keras,fastapi,litserve,bentoml,ray",
     clients: Annotated[str, typer.Option(help="Numbers of clients that ask at once, by commas, 1 to 64.")] = "1,16",
     seconds: Seconds = 2.0,

@@ -1,4 +1,4 @@
-"""Other ways to serve the same SavedModel, each a process of its own on one port.
+"""Other ways to serve the same SavedModel, or its Keras network, each a process of its own on one port.
 
     python -m serving.bench.peer_servers fastapi VERSION_FOLDER PORT
 

@@ -1,4 +1,4 @@
-"""This project's server beside other ways to serve the same SavedModel, in pairs that take turns.
+"""This project's server beside other ways to serve the same network, in pairs that take turns.
 
     osteo bench peers --clients 1,16
 
@@ -69,7 +69,7 @@ class Pair:
 def run(
     base: Path, version: Path, batching: Path, names: Sequence[str], clients: Sequence[int], seconds: float, rounds: int
 ) -> dict[str, Any]:
-    """Return the figures of our server on ``base`` beside each peer of ``names`` on ``version``, the same SavedModel.
+    """Return the figures of our server on ``base`` beside each peer of ``names`` on ``version``.
 
     A peer that is not installed, or does not come up, is said and left out.
     """
@@ -170,7 +170,7 @@ def _limit(
 
 def table(told: Mapping[str, Any]) -> Table:
     """Return the table of a run."""
-    shown = Table("server", "request", title="Our server (gRPC, batching on) beside others, same SavedModel, in pairs")
+    shown = Table("server", "request", title="Our server (gRPC, batching on) beside others, in pairs")
     for name in ("clients", "ours/s", "theirs/s", "ratio", "our p50 ms", "their p50 ms", "failed", "peak MB"):
         shown.add_column(name, justify="right")
     for name, peer in told["peers"].items():
