@@ -18,7 +18,7 @@ import typer
 from export.commands import MODELS, evaluate, export, versions_app
 from serving.bench.commands import bench_app
 from serving.commands import rollout_app
-from training.commands import crossval, data_app, train
+from training.commands import crossval, data_app, train, validate
 from ui.commands import FEEDBACK, bench_page, feedback
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(train)
+app.command()(validate)
 app.command()(crossval)
 app.command()(export)
 app.command()(evaluate)

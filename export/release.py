@@ -76,11 +76,7 @@ def calibrate(network: keras.Model, train: PreparedCases, val: PreparedCases) ->
     known = train.images[:: max(1, len(train.images) // _KNOWN)]
     novelty = fit_novelty(outputs(network, known, mirrored=mirrored)[FEATURES], told[FEATURES])
     maps = 1 / (1 + np.exp(-told[MAP]))
-    boxes = [
-        [geometry.box_to_input(box) for box in case.boxes or ()]
-        for case, geometry in zip(val.cases, val.geometries, strict=True)
-    ]
-    rule = choose_rule(maps, boxes)[0] if any(boxes) else RegionRule()
+    rule = choose_rule(maps, val.boxes)[0] if any(val.boxes) else RegionRule()
     return Answering(temperature, bias, thresholds, novelty, mirrored), rule
 
 

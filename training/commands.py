@@ -76,11 +76,20 @@ def crossval(
     ),
     folds: Annotated[int, typer.Option(help="Number of folds; groups stay whole.")] = 5,
     run: Annotated[Path | None, typer.Option(help="Folder of the folds' runs; one that is there goes on.")] = None,
-    start: Annotated[Path | None, typer.Option("--from", help="Weights (.npz) that never saw the set.")] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", help="Weights (.npz) that never saw the set, or a finished cross-validation's run."),
+    ] = None,
 ) -> None:
     """Cross-validate a recipe on a small set: each radiograph is read by a network that never saw its group.
 
-    Example: osteo crossval --data fracatlas --data bonedata --of bonedata --from runs/fracture-renewed/best.npz
+    A recipe that goes on from another one goes on from its folds: each from
+    the one that held out the same radiographs.
+
+    Example: osteo crossval --config fracture-body --data fracatlas --data bonedata
+    --of bonedata --from runs/fracture-renewed/best.npz
+
+    Next: the same with --config fracture --from runs/fracture-body-folds
     """
     import json
     from dataclasses import replace
@@ -96,6 +105,26 @@ def crossval(
     result = cross_validate(recipe, data, of, folds, run or Path("runs") / f"{recipe.name}-folds", console)
     console.print(table(result))
     typer.echo(json.dumps(result.as_dict()))
+
+
+def validate(
+    weights: Annotated[Path, typer.Argument(help="Weights of a training run (.npz), or the run's folder.")],
+    data: Data,
+) -> None:
+    """Measure trained weights on validation, with intervals, without exporting them; test stays unread.
+
+    Example: osteo validate runs/fracture-384 --data fracatlas
+    """
+    import json
+
+    from rich.console import Console
+
+    from training.fit import WEIGHTS
+    from training.validation_report import report_on, report_table
+
+    report = report_on(weights / WEIGHTS if weights.is_dir() else weights, data)
+    Console().print(report_table(report))
+    typer.echo(json.dumps(report.as_dict()))
 
 
 @data_app.command("audit")

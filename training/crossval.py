@@ -53,10 +53,15 @@ def cross_validate(
 ) -> CrossValidation:
     """Return the figures of ``source`` by ``count`` folds over its groups, each fold trained into ``run/fold-k``.
 
-    Goes on where a killed call stopped and writes ``run/crossval.json``. Raises ``DataError`` where the source is not
-    among the folders, where nothing else has a val split, or where the weights to start from may have seen it.
+    Goes on where a killed call stopped and writes ``run/crossval.json``. A recipe that goes on from another may start
+    from the folder of that one's cross-validation: each fold then goes on from the same fold. Raises ``DataError``
+    where the source is not among the folders, where nothing else has a val split, or where the weights to start from
+    may have seen what is held out.
     """
-    _refuse_seen(Path(recipe.start) if recipe.start else None, source)
+    start = Path(recipe.start) if recipe.start else None
+    earlier = start if start is not None and start.is_dir() else None
+    if earlier is None:
+        _refuse_seen(start, source)
     cases = load_cases(folders)
     held = [case for case in cases if case.source == source]
     others = [case for case in cases if case.source != source]
@@ -71,14 +76,18 @@ def cross_validate(
     prepared_val = prepare_cases(val, size, cache)
     probability = np.zeros(len(held))
     fold_of = np.zeros(len(held), np.int64)
+    if earlier is not None:
+        _refuse_other_folds(earlier, held, count, recipe.seed)
     for index, rows in enumerate(folds(held, count, recipe.seed)):
         asked = len(always) + rows
         train = everything.subset(np.setdiff1d(np.arange(len(everything.cases)), asked))
         console.print(
             f"Fold {index + 1} of {count}: {len(rows)} radiographs of {source} held out, {len(train.cases)} train."
         )
-        folder = run / f"fold-{index + 1}"
-        probability[rows] = _fold(recipe, train, prepared_val, everything.subset(asked), folder, console)
+        name = f"fold-{index + 1}"
+        folder = run / name
+        begun = recipe if earlier is None else replace(recipe, start=str(earlier / name / WEIGHTS))
+        probability[rows] = _fold(begun, train, prepared_val, everything.subset(asked), folder, console)
         fold_of[rows] = index
     result = _figures(recipe, held, probability, fold_of, count)
     (run / RESULT).write_text(json.dumps(result.as_dict(), indent=1) + "\n", encoding="utf-8")
@@ -155,3 +164,20 @@ def _refuse_seen(start: Path | None, source: str) -> None:
             )
         before = Path(recipe.start) if recipe.start else None
         start = before if before is not None and before.is_file() else None
+
+
+def _refuse_other_folds(before: Path, held: list[Case], count: int, seed: int) -> None:
+    """Raise ``DataError`` unless each fold of the cross-validation in ``before`` held out the same radiographs."""
+    try:
+        said = json.loads((before / RESULT).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{before} holds no finished cross-validation to go on from: no {RESULT} in it.") from error
+    earlier = recipe_of(before / "fold-1" / WEIGHTS)
+    same = (said.get("source"), said.get("count"), said.get("images")) == (held[0].source, count, len(held))
+    splits = zip(folds(held, count, seed), folds(held, count, earlier.seed), strict=True)
+    if not same or not all(np.array_equal(ours, theirs) for ours, theirs in splits):
+        raise DataError(
+            f"The folds of {before} are not these: it must have the same set, the same number of folds and a recipe of "
+            f"the same seed ({seed})."
+        )
+    _refuse_seen(Path(earlier.start) if earlier.start else None, held[0].source)

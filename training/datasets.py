@@ -67,6 +67,14 @@ class PreparedCases:
         """0 or 1 for each case, int64 [N]."""
         return np.array([case.label for case in self.cases], np.int64)
 
+    @property
+    def boxes(self) -> list[list[Box]]:
+        """The fractures of each case, normalised to the model input; empty also where their place is not known."""
+        return [
+            [geometry.box_to_input(box) for box in case.boxes or ()]
+            for case, geometry in zip(self.cases, self.geometries, strict=True)
+        ]
+
     def subset(self, rows: NDArray[np.intp]) -> PreparedCases:
         """Return the cases of ``rows``, in that order."""
         return PreparedCases(

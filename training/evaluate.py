@@ -37,10 +37,6 @@ Model = Callable[[NDArray[np.uint8]], Answers]
 
 def predictions(prepared: PreparedCases, answers: Answers, split: str) -> Predictions:
     """Return the answers beside the truth, boxes moved into the model input's frame."""
-    boxes = [
-        [geometry.box_to_input(box) for box in case.boxes or ()]
-        for case, geometry in zip(prepared.cases, prepared.geometries, strict=True)
-    ]
     located = bool(np.any((prepared.labels == 1) & prepared.place_known))
     return Predictions(
         image=np.array([case.path.name for case in prepared.cases]),
@@ -53,7 +49,7 @@ def predictions(prepared: PreparedCases, answers: Answers, split: str) -> Predic
         hardware=np.array([case.hardware or "unknown" for case in prepared.cases]),
         split=split,
         heatmaps=answers.heatmaps if located else None,
-        boxes=boxes if located else None,
+        boxes=prepared.boxes if located else None,
     )
 
 

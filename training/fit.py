@@ -20,12 +20,12 @@ from training import checkpoint
 from training.checkpoint import Checkpoint
 from training.datasets import PreparedCases
 from training.feed import Feed
-from training.model import build_model, freeze
+from training.model import build_model
 from training.progress import RunProgress
 from training.recipe import Recipe, RecipeError, Stage, recipe_from_dict
 from training.renew import renew
 from training.schedule import learning_rate, plateau_reduction, should_stop
-from training.step import Optimizer, Strategy, every_gpu, make_statistics_step, make_step
+from training.step import Optimizer, Strategy, every_gpu, make_statistics_step, make_step, set_learning
 from training.validate import Epoch, outputs, still_features, validation_figures
 from training.weights import load_weights, save_weights
 
@@ -135,7 +135,7 @@ class _State:
 
     def run_stage(self, index: int, stage: Stage, saved: Checkpoint | None) -> None:
         self.stage = index
-        freeze(self.network, self.recipe.model.backbone, stage.first_trainable_block, self.recipe.norms_from_block)
+        set_learning(self.network, self.recipe, stage)
         with self.strategy.scope():
             optimizer = Optimizer(self.network, self.recipe, stage)
         if saved is not None and "optimizer" in saved.arrays:

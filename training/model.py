@@ -80,9 +80,16 @@ def build_model(config: ModelConfig) -> keras.Model:
 
 
 def freeze(
-    model: keras.Model, backbone_name: str, first_trainable_block: int | None, norms_from_block: int | None = None
+    model: keras.Model,
+    backbone_name: str,
+    first_trainable_block: int | None,
+    norms_from_block: int | None = None,
+    *,
+    picture_head_only: bool = False,
 ) -> None:
     """Set which layers learn: the head always, the backbone from ``first_trainable_block`` on (None: not at all).
+
+    With ``picture_head_only`` the dense layers of the picture head alone learn, and no BatchNorm counts anything.
 
     BatchNorm of the backbone learns, and counts its statistics, only from ``norms_from_block`` on and only where the
     other layers of its block learn. Where it does not, a high learning rate may drive a block's features into the flat
@@ -94,7 +101,8 @@ def freeze(
         first: int | None = first_trainable_block
         if first is not None and isinstance(layer, keras.layers.BatchNormalization):
             first = None if norms_from_block is None else max(first, norms_from_block)
-        layer.trainable = block is None or (first is not None and block >= first)
+        learns = block is None or (first is not None and block >= first)
+        layer.trainable = learns and (not picture_head_only or isinstance(layer, keras.layers.Dense))
 
 
 def _norm(name: str) -> keras.layers.Layer:

@@ -24,7 +24,8 @@ class Stage:
 
     Schedule ``plateau`` multiplies the learning rate by ``plateau_factor``, down to ``minimum_rate``, each time
     ``plateau_figure`` has not got better for ``plateau_patience`` epochs (Keras' ReduceLROnPlateau). The backbone
-    learns at ``backbone_rate`` times the rate: a high one drives its features into the flat ends of their ReLUs.
+    learns at ``backbone_rate`` times the rate: a high one drives its features into the flat ends of their ReLUs. With
+    ``learns = "picture head"`` its dense layers alone learn, from features and a location map that stay as they are.
     """
 
     epochs: int
@@ -36,6 +37,7 @@ class Stage:
     plateau_patience: int = 2
     minimum_rate: float = 0.0
     backbone_rate: float = 1.0
+    learns: Literal["network", "picture head"] = "network"
 
 
 @dataclass(frozen=True)

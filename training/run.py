@@ -43,6 +43,14 @@ def to_train(cases: Sequence[Case], recipe: Recipe) -> list[Case]:
     return [case for case in cases if (case.source, case.path.name) not in left_out]
 
 
+def val_cases(cases: Sequence[Case]) -> list[Case]:
+    """Return the cases of the val splits; raise ``DataError`` where there is none."""
+    val = [case for case in cases if case.split == "val"]
+    if not val:
+        raise DataError("None of the data folders has a val split to measure on.")
+    return val
+
+
 def load_splits(folders: Sequence[Path], recipe: Recipe, cache: Path = CACHE) -> Splits:
     """Return train and val of the data folders; where none has a val split, a sixth of the groups becomes it.
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from training.backbones import backbone
 from training.datasets import MASK_STRIDE
 from training.losses import location_loss, location_targets, location_unit, picture_loss
-from training.model import LOGIT, MAP
+from training.model import LOGIT, MAP, freeze
 from training.recipe import Recipe, Stage
 
 Tensor = Any
@@ -27,6 +27,17 @@ def every_gpu() -> Strategy:
     """Return a strategy that shares each batch between all GPUs where there are several, else TensorFlow's default."""
     several = len(tf.config.list_logical_devices("GPU")) > 1
     return tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
+
+
+def set_learning(network: keras.Model, recipe: Recipe, stage: Stage) -> None:
+    """Let those layers of ``network`` learn that ``stage`` of ``recipe`` says, and no others."""
+    freeze(
+        network,
+        recipe.model.backbone,
+        stage.first_trainable_block,
+        recipe.norms_from_block,
+        picture_head_only=stage.learns == "picture head",
+    )
 
 
 class Optimizer:

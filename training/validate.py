@@ -9,9 +9,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from scipy.special import expit
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from training.datasets import PreparedCases
+from training.localisation import pointing_game
 from training.model import FEATURES, LOGIT, MAP
 
 Epoch = dict[str, float]
@@ -61,19 +63,18 @@ def best_reading(network: keras.Model, val: PreparedCases) -> tuple[bool, dict[s
 
 
 def validation_figures(said: Mapping[str, NDArray[np.float32]], val: PreparedCases) -> Epoch:
-    """Return loss, AUC, average precision, accuracy and the share of fractures the map's maximum hits.
+    """Return loss, AUC, average precision, accuracy and the pointing game (``training.localisation``).
 
-    ``val_score``, the mean of AUC, average precision and that share, chooses between epochs: each alone is noisy.
+    ``val_score``, the mean of AUC, average precision and pointing game, chooses between epochs: each alone is noisy.
     """
     labels, logits = val.labels, said[LOGIT].astype(np.float64)
     loss = float(np.mean(np.logaddexp(0, logits) - labels * logits))
-    located = np.flatnonzero((labels == 1) & val.place_known)
-    hits = [_maximum_hits(said[MAP][row], val.masks[row]) for row in located]
+    place = pointing_game(expit(said[MAP]), val.boxes)
     both = 0 < labels.sum() < len(labels)
     figures = {
         "val_auc": float(roc_auc_score(labels, logits)) if both else 0.5,
         "val_ap": float(average_precision_score(labels, logits)) if both else float(labels.mean()),
-        "val_pointing": float(np.mean(hits)) if hits else 0.0,
+        "val_pointing": place.value if place.n else 0.0,
     }
     score = sum(figures.values()) / len(figures)
     accuracy = float(np.mean((logits > 0) == labels))
@@ -91,9 +92,3 @@ def still_features(network: keras.Model, images: NDArray[np.uint8]) -> float:
     parts = [np.asarray(forward(images[start : start + 8])) for start in range(0, min(len(images), _ENOUGH), 8)]
     features = np.concatenate(parts)
     return float(np.mean(np.ptp(features, axis=0) <= 1e-3 * np.abs(features).max(axis=0)))
-
-
-def _maximum_hits(cells: NDArray[np.float32], mask: NDArray[np.uint8]) -> bool:
-    row, column = np.unravel_index(int(np.argmax(cells)), cells.shape)
-    ratio = mask.shape[0] // cells.shape[0]
-    return bool(mask[row * ratio : (row + 1) * ratio, column * ratio : (column + 1) * ratio].max() > 127)

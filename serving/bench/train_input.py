@@ -25,9 +25,9 @@ from serving.bench import plots
 from serving.bench.summary import ratio, rounded, say, summarise, take_turns, times
 from training.datasets import MASK_STRIDE, Case, load, prepare_cases
 from training.feed import Feed
-from training.model import build_model, freeze
+from training.model import build_model
 from training.recipe import Recipe, Sampling
-from training.step import Optimizer, make_step
+from training.step import Optimizer, make_step, set_learning
 
 FEED: Final = "osteo's feed"
 GENERATOR: Final = "ImageDataGenerator"
@@ -88,7 +88,7 @@ def training_step(recipe: Recipe) -> Callable[[Batch], object]:
     """Return one step of the recipe's last stage, the one that most of the time goes into; it ends when it is done."""
     stage = recipe.stages[-1]
     network = build_model(recipe.model)
-    freeze(network, recipe.model.backbone, stage.first_trainable_block, recipe.norms_from_block)
+    set_learning(network, recipe, stage)
     average = [tf.Variable(weight.numpy(), trainable=False) for weight in network.weights]
     optimizer = Optimizer(network, recipe, stage)
     step = make_step(network, average, optimizer, recipe, np.ones(2), tf.distribute.get_strategy())

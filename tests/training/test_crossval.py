@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -15,7 +16,7 @@ from training.crossval import RESULT, cross_validate, read_cross_validation
 from training.datasets import DataError, load
 from training.model import build_model
 from training.recipe import Recipe, Sampling, Stage
-from training.weights import save_weights
+from training.weights import recipe_of, save_weights
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,29 @@ def test_every_case_of_the_source_is_read_once(
     assert told == {f"small/2-fold/{name}": metric for name, metric in result.metrics.items()}
     for fold in (1, 2):
         assert (tmp_path / "run" / f"fold-{fold}" / "best.npz").is_file()
+
+
+def test_a_recipe_goes_on_from_the_folds_of_the_one_before(
+    folders: list[Path], tiny_recipe: Recipe, tmp_path: Path, cache: Path
+) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    before = tmp_path / "before"
+    before.mkdir()
+    recipe = replace(tiny_recipe, stages=(Stage(1, 1e-3),))
+    with pytest.raises(DataError, match=f"no finished cross-validation to go on from: no {RESULT}"):
+        cross_validate(replace(recipe, start=str(before)), folders, "small", 2, tmp_path / "run", console, cache)
+    cross_validate(recipe, folders, "small", 2, before, console, cache)
+    after = replace(recipe, name="after", stages=(Stage(1, 1e-3, learns="picture head"),), start=str(before))
+    with pytest.raises(DataError, match="a recipe of the same seed"):
+        cross_validate(replace(after, seed=recipe.seed + 1), folders, "small", 2, tmp_path / "run", console, cache)
+    with pytest.raises(DataError, match="the same number of folds"):
+        cross_validate(after, folders, "small", 3, tmp_path / "run", console, cache)
+    cross_validate(after, folders, "small", 2, tmp_path / "run", console, cache)
+    for fold in ("fold-1", "fold-2"):
+        assert recipe_of(tmp_path / "run" / fold / "best.npz").start == str(before / fold / "best.npz")
+        with np.load(before / fold / "best.npz") as old, np.load(tmp_path / "run" / fold / "best.npz") as new:
+            moved = {key.split("/")[0] for key in old if key != "recipe" and not np.array_equal(old[key], new[key])}
+        assert moved == {"dense0", "picture"}
 
 
 def test_weights_that_may_have_seen_the_source_are_refused(

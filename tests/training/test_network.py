@@ -59,6 +59,12 @@ def test_batch_norm_of_the_backbone_learns_from_the_block_that_is_asked_for() ->
     assert {path.split("_")[0] for path in learning} == {*(f"block{n}" for n in range(5, 16)), "head"}
 
 
+def test_the_picture_head_can_learn_alone() -> None:
+    network = build_model(SMALL)
+    freeze(network, "efficientnet-lite0", 3, norms_from_block=11, picture_head_only=True)
+    assert {v.path.split("/")[0] for v in network.trainable_variables} == {"dense0", "picture"}
+
+
 def test_what_lies_in_the_margin_cannot_matter() -> None:
     picture = np.zeros((2, 64, 64, 1), np.float32)
     picture[0, 10:54, :] = np.random.default_rng(0).integers(1, 256, (44, 64, 1))  # letterboxed above and below
