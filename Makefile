@@ -42,7 +42,8 @@ reproduce: .venv/.installed ## train the shipped model again: DATA='path/to/frac
 	$(BIN)/osteo train --config fracture-384 $(DATA:%=--data %)
 	$(BIN)/osteo train --config fracture-448 --from runs/fracture-384/best.npz $(DATA:%=--data %)
 	$(BIN)/osteo train --config fracture-renewed --from runs/fracture-448/best.npz $(DATA:%=--data %)
-	$(BIN)/osteo train --config fracture --from runs/fracture-renewed/best.npz $(DATA:%=--data %)
+	$(BIN)/osteo train --config fracture-body --from runs/fracture-renewed/best.npz $(DATA:%=--data %)
+	$(BIN)/osteo train --config fracture --from runs/fracture-body/best.npz $(DATA:%=--data %)
 	$(BIN)/osteo export runs/fracture $(DATA:%=--data %)
 
 lock: build/uv/bin/uv ## write requirements.lock again from pyproject.toml

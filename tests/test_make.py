@@ -85,9 +85,9 @@ def test_the_ports_can_be_chosen(project_root: Path) -> None:
 def test_reproduce_trains_the_shipped_recipe_on_every_data_set(project_root: Path) -> None:
     run = make("--dry-run", "reproduce", "DATA=a b", cwd=project_root)
     lines = [line.removeprefix(".venv/bin/") for line in run.stdout.splitlines() if "osteo " in line]
-    assert [line.split(" --")[0] for line in lines] == [*["osteo train"] * 4, "osteo export runs/fracture"]
+    assert [line.split(" --")[0] for line in lines] == [*["osteo train"] * 5, "osteo export runs/fracture"]
     assert all(line.endswith("--data a --data b") for line in lines)
-    for recipe in ("fracture-384", "fracture-448", "fracture-renewed", "fracture"):
+    for recipe in ("fracture-384", "fracture-448", "fracture-renewed", "fracture-body", "fracture"):
         assert f"--config {recipe} " in run.stdout
         assert (project_root / "training" / "recipes" / f"{recipe}.toml").exists()
 

@@ -134,7 +134,9 @@ def bench_train_input(
     data: Annotated[
         Path | None, typer.Option(help="A tree train/<class> of pictures; default: phantoms of 1200 × 1500 px.")
     ] = None,
-    config: Annotated[Path, typer.Option(help="Recipe whose augmentation and training step it is.")] = Path("fracture"),
+    config: Annotated[Path, typer.Option(help="Recipe whose augmentation and training step it is.")] = Path(
+        "fracture-body"
+    ),
     backbone: Annotated[
         str, typer.Option(help="efficientnet-lite0, efficientnet-lite2 or resnet152v2.")
     ] = "efficientnet-lite0",
