@@ -73,7 +73,8 @@ def test_a_recipe_goes_on_from_the_folds_of_the_one_before(
     for fold in ("fold-1", "fold-2"):
         assert recipe_of(tmp_path / "run" / fold / "best.npz").start == str(before / fold / "best.npz")
         with np.load(before / fold / "best.npz") as old, np.load(tmp_path / "run" / fold / "best.npz") as new:
-            moved = {key.split("/")[0] for key in old if key != "recipe" and not np.array_equal(old[key], new[key])}
+            kept = {key for key in old if key == "recipe" or np.allclose(old[key], new[key], rtol=1e-3, atol=1e-5)}
+            moved = {key.split("/")[0] for key in old if key not in kept}
         assert moved == {"dense0", "picture"}
 
 
