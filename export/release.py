@@ -76,7 +76,8 @@ def calibrate(network: keras.Model, train: PreparedCases, val: PreparedCases) ->
     known = train.images[:: max(1, len(train.images) // _KNOWN)]
     novelty = fit_novelty(outputs(network, known, mirrored=mirrored)[FEATURES], told[FEATURES])
     maps = 1 / (1 + np.exp(-told[MAP]))
-    rule = choose_rule(maps, val.boxes)[0] if any(val.boxes) else RegionRule()
+    boxes = val.boxes
+    rule = choose_rule(maps, boxes)[0] if any(boxes) else RegionRule()
     return Answering(temperature, bias, thresholds, novelty, mirrored), rule
 
 

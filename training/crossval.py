@@ -60,13 +60,15 @@ def cross_validate(
     """
     start = Path(recipe.start) if recipe.start else None
     earlier = start if start is not None and start.is_dir() else None
-    if earlier is None:
-        _refuse_seen(start, source)
     cases = load_cases(folders)
     held = [case for case in cases if case.source == source]
     others = [case for case in cases if case.source != source]
     if not held:
         raise DataError(f"None of the data folders is called {source}; name the set to cross-validate with --of.")
+    if earlier is None:
+        _refuse_seen(start, source)
+    else:
+        _refuse_other_folds(earlier, held, count, recipe.seed)
     val = [case for case in others if case.split == "val"]
     if not val:
         raise DataError("Cross-validation needs another data set with a val split, to choose and calibrate on.")
@@ -76,8 +78,6 @@ def cross_validate(
     prepared_val = prepare_cases(val, size, cache)
     probability = np.zeros(len(held))
     fold_of = np.zeros(len(held), np.int64)
-    if earlier is not None:
-        _refuse_other_folds(earlier, held, count, recipe.seed)
     for index, rows in enumerate(folds(held, count, recipe.seed)):
         asked = len(always) + rows
         train = everything.subset(np.setdiff1d(np.arange(len(everything.cases)), asked))
@@ -169,11 +169,11 @@ def _refuse_seen(start: Path | None, source: str) -> None:
 def _refuse_other_folds(before: Path, held: list[Case], count: int, seed: int) -> None:
     """Raise ``DataError`` unless each fold of the cross-validation in ``before`` held out the same radiographs."""
     try:
-        said = json.loads((before / RESULT).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        told = read_cross_validation(before / RESULT).get(f"{held[0].source}/{count}-fold/auc")
+    except DataError as error:
         raise DataError(f"{before} holds no finished cross-validation to go on from: no {RESULT} in it.") from error
     earlier = recipe_of(before / "fold-1" / WEIGHTS)
-    same = (said.get("source"), said.get("count"), said.get("images")) == (held[0].source, count, len(held))
+    same = told is not None and told.n == len(held)
     splits = zip(folds(held, count, seed), folds(held, count, earlier.seed), strict=True)
     if not same or not all(np.array_equal(ours, theirs) for ours, theirs in splits):
         raise DataError(

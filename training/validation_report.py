@@ -54,9 +54,7 @@ def report_on(weights: Path, folders: Sequence[Path], cache: Path = CACHE) -> Va
         **_places(expit(said[MAP]), val, groups),
     }
     score = validation_figures(said, val)["val_score"]
-    return ValidationReport(
-        str(weights), recipe.name, len(val.cases), int(val.labels.sum()), mirrored, score, metrics
-    )  # fmt: skip
+    return ValidationReport(str(weights), recipe.name, len(val.cases), int(val.labels.sum()), mirrored, score, metrics)
 
 
 def report_table(report: ValidationReport) -> Table:
