@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 import gradio as gr
 
-from ui import models_html, theme
+from ui import chooser, models_html
 from ui.models import Models
 
 TITLE: Final = "Models"
@@ -32,11 +31,10 @@ def version_choice(*, allowed: bool) -> gr.Radio:
 
 def add_models(tabs: gr.Tabs, look: Callable[[], Models], choice: gr.Radio) -> None:
     """Put the tab behind those that are there; ``look`` never raises."""
-    plain = partial(gr.HTML, apply_default_css=False)
     with tabs, gr.Tab(TITLE, id="models", elem_id="models-tab") as tab, gr.Column(elem_classes="models"):
         choice.render()
-        table = plain("", js_on_load=theme.CHOOSER_JS.read_text(encoding="utf-8"), elem_id="models-table")
-        details = plain("", elem_id="models-details")
+        table = chooser.lay_out("", "models-table")
+        details = gr.HTML("", apply_default_css=False, elem_id="models-details")
     picked = gr.State(None)
     timer = gr.Timer(LOOK_EVERY, active=False)
 
@@ -46,8 +44,8 @@ def add_models(tabs: gr.Tabs, look: Callable[[], Models], choice: gr.Radio) -> N
         told = gr.skip() if models.fault else models_html.details(version)
         return models_html.versions(models, version), told, _choices(models, chosen)
 
-    def pick(chosen: str, event: gr.EventData) -> tuple[object, ...]:
-        return int(event.index), *drawn(int(event.index), chosen)
+    def pick(chosen: str, number: str) -> tuple[object, ...]:
+        return int(number), *drawn(int(number), chosen)
 
     def watch(event: gr.SelectData) -> gr.Timer:
         return gr.Timer(active=event.value == TITLE)
@@ -56,8 +54,8 @@ def add_models(tabs: gr.Tabs, look: Callable[[], Models], choice: gr.Radio) -> N
     shown = [table, details, choice]
     tab.select(drawn, [picked, choice], shown, **quiet)
     timer.tick(drawn, [picked, choice], shown, **quiet)
-    table.select(pick, choice, [picked, *shown], **quiet)
-    tabs.select(watch, None, timer, **quiet)
+    chooser.answer_choice(table, pick, [choice], [picked, *shown])
+    tabs.select(watch, None, timer, trigger_mode="multiple", **quiet)
     _answer_programs(look)
 
 

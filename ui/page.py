@@ -17,7 +17,16 @@ from gradio.components import Component
 
 from export import contract
 from serving.client import ServingError
-from ui import feedback_panel, frame, frame_question, markup, takeaway_panel, takeaway_programs, theme, viewer_panel
+from ui import (
+    chooser,
+    feedback_panel,
+    frame,
+    frame_question,
+    markup,
+    takeaway_panel,
+    takeaway_programs,
+    viewer_panel,
+)
 from ui.cards import Cards
 from ui.code_tab import add_code
 from ui.examples import Example
@@ -140,7 +149,6 @@ def build_page(settings: PageSettings, examples: Sequence[Example] = ()) -> gr.B
 
 
 def _layout(room: Room) -> Parts:
-    chooser = theme.CHOOSER_JS.read_text(encoding="utf-8")
     plain = partial(gr.HTML, apply_default_css=False)
     with gr.Row(elem_classes="top"):
         plain(frame.header(), elem_id="head")
@@ -156,8 +164,8 @@ def _layout(room: Room) -> Parts:
             again = gr.Button("Try again", visible=False, elem_id="again")
             takeaway = takeaway_panel.lay_out()
             feedback = feedback_panel.lay_out(room.feedback)
-            results = plain("", js_on_load=chooser, elem_id="results")
-            examples = plain(frame.examples(room.examples), js_on_load=chooser, elem_id="examples")
+            results = chooser.lay_out("", "results")
+            examples = chooser.lay_out(frame.examples(room.examples), "examples")
         with gr.Column(scale=1, min_width=320, elem_classes="lightbox"):
             viewer = viewer_panel.lay_out()
     return Parts(
@@ -238,8 +246,8 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistPa
         origin = worklist.origin(int(event.place))
         yield from read(Session(study=worklist.study), worklist.choice, [origin], range(1))
 
-    def chosen(session: Session, event: gr.EventData) -> Update:
-        place = int(event.index)
+    def chosen(session: Session, index: str) -> Update:
+        place = int(index)
         return {
             parts.place: place,
             parts.card: session.entries[place].shown.card,
@@ -280,7 +288,7 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistPa
         event.then(room.server, choice, parts.server, **quiet)
         event.then(finish, [parts.session, parts.place], [parts.viewer.beside, *said], **quiet)
     looked_at = [parts.place, parts.card, *parts.viewer.changed, *said]
-    parts.results.select(chosen, parts.session, looked_at, **quiet)
+    chooser.answer_choice(parts.results, chosen, [parts.session], looked_at)
     viewer_panel.answer_events(parts.viewer, parts.session, parts.place)
     frame_question.answer_events(parts.question, parts.session, parts.place)
     feedback_panel.answer_events(parts.feedback, parts.session, parts.place)

@@ -12,7 +12,7 @@ from typing import Final
 import gradio as gr
 from gradio.components import Component
 
-from ui import theme, worklist_html
+from ui import chooser, theme, worklist_html
 from ui.reading import Result
 from ui.sources import Source, study_id, unpack
 from ui.worklist import COLUMNS, Progress, Worklist
@@ -109,8 +109,9 @@ def _answer_events(parts: _Parts, read: Read, choice: gr.Radio) -> None:
     def dropped(paths: list[str] | None, choice: str, worklist: Worklist | None) -> Iterator[Update]:
         yield from run(listed(paths, choice, worklist))
 
-    def looked(worklist: Worklist, event: gr.EventData) -> str:
-        worklist.view = worklist.view.changed(str(event.action), str(event.value))
+    def looked(worklist: Worklist, chosen: str) -> str:
+        action, _, value = chosen.partition(":")
+        worklist.view = worklist.view.changed(action, value)
         return worklist_html.table(worklist)
 
     reading = {
@@ -124,7 +125,7 @@ def _answer_events(parts: _Parts, read: Read, choice: gr.Radio) -> None:
     parts.upload.upload(dropped, [parts.upload, choice, parts.state], **reading)
     parts.proceed.click(run, parts.state, **reading)
     parts.cancel.click(lambda worklist: worklist.cancel(), parts.state, None, **quiet)
-    parts.table.select(looked, parts.state, parts.table, **quiet)
+    chooser.answer_choice(parts.table, looked, [parts.state], [parts.table])
     parts.clear.click(lambda: _cleared(parts), None, parts.drawn, **quiet)
     script = theme.SAVE_JS.read_text(encoding="utf-8")
     parts.download.click(lambda worklist: worklist.to_csv(), parts.state, parts.csv, **quiet).then(

@@ -1,4 +1,5 @@
-// Any numbered button inside this element chooses that entry; the first one counts as chosen when entries appear.
+// Any numbered button inside this element chooses that entry; the first one counts as chosen when entries appear. Where no
+// button has that number the marks stay as they were drawn. The choice stands in `data-chosen` for whoever asks later.
 // The buttons are drawn anew with every value: one that had the keyboard gets it back.
 let chosen = 0;
 let focused = null;
@@ -6,6 +7,7 @@ let focused = null;
 const mark = () => {
   const buttons = element.querySelectorAll("button[data-index]");
   if (buttons.length === 0) chosen = 0;
+  if (!element.querySelector(`button[data-index="${chosen}"]`)) return;
   for (const button of buttons) {
     const row = button.closest("tr");
     if (!row) continue;
@@ -20,6 +22,7 @@ element.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-index]");
   if (!button) return;
   chosen = Number(button.dataset.index);
+  element.dataset.chosen = chosen;
   mark();
   trigger("select", { index: chosen });
 });

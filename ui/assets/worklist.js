@@ -21,7 +21,10 @@ element.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
   if (button.dataset.place !== undefined) trigger("click", { place: Number(button.dataset.place) });
-  else trigger("select", { action: button.dataset.action, value: button.dataset.value });
+  else {
+    element.dataset.chosen = `${button.dataset.action}:${button.dataset.value}`;
+    trigger("select");
+  }
 });
 
 watch("value", () => {
