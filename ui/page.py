@@ -1,4 +1,4 @@
-"""The page itself: its layout, and what happens when something is dropped, chosen or due.
+"""The page itself: what happens when something is dropped, chosen or due.
 
 It talks to the model server through ``serving.client`` alone and imports no TensorFlow. It starts without the server,
 says so, and finds the server by itself as soon as it is there.
@@ -7,7 +7,7 @@ says so, and finds the server by itself as soon as it is there.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -17,32 +17,21 @@ from gradio.components import Component
 
 from export import contract
 from serving.client import ServingError
-from ui import (
-    chooser,
-    feedback_panel,
-    frame,
-    frame_question,
-    markup,
-    takeaway_panel,
-    takeaway_programs,
-    viewer_panel,
-)
+from ui import chooser, feedback_panel, frame, frame_question, markup, takeaway_panel, takeaway_programs, viewer_panel
 from ui.cards import Cards
 from ui.code_tab import add_code
 from ui.examples import Example
-from ui.feedback_panel import FeedbackPanel
-from ui.frame_question import FrameQuestion
+from ui.layout import Parts, lay_out
 from ui.models import look
 from ui.models_tab import add_models, version_choice
 from ui.overlay import display_picture
 from ui.readers import Readers
 from ui.reading import Failure, Result
-from ui.session import MOST_VIEWS, Entry, Session
+from ui.session import MOST_VIEWS, Entry, Session, Turn
 from ui.settings import PageSettings
 from ui.sources import Listing, Source, study_id, unpack
 from ui.study import Study
-from ui.takeaway_panel import Panel, hidden, shown
-from ui.viewer_panel import Viewer
+from ui.takeaway_panel import hidden, shown
 from ui.worklist import Worklist
 from ui.worklist_tab import ASKED_VERSION, WorklistParts, add_worklist
 
@@ -58,7 +47,6 @@ class Room:
         self.examples = examples
         self._cards = Cards(settings.card)
         self.readers = Readers(settings)
-        self.feedback = settings.feedback
         self.models = partial(look, settings, self._cards)
 
     def server(self, choice: str) -> str:
@@ -103,27 +91,6 @@ class Room:
         ]
 
 
-@dataclass(frozen=True, eq=False)
-class Parts:
-    """The parts of the page that events read or change."""
-
-    server: gr.HTML
-    tabs: gr.Tabs
-    upload: gr.File
-    examples: gr.HTML
-    progress: gr.HTML
-    study: gr.HTML
-    results: gr.HTML
-    again: gr.Button
-    card: gr.HTML
-    viewer: Viewer
-    session: gr.State
-    place: gr.State
-    takeaway: Panel
-    feedback: FeedbackPanel
-    question: FrameQuestion
-
-
 Update = dict[Component, object]
 
 
@@ -136,7 +103,7 @@ def build_page(settings: PageSettings, examples: Sequence[Example] = ()) -> gr.B
         delete_cache=(min(60, settings.keep_uploads), settings.keep_uploads),
         fill_width=True,
     ) as page:
-        parts = _layout(room)
+        parts = lay_out(examples, settings.feedback)
         choice = version_choice(allowed=settings.choose_version)
         listed = add_worklist(parts.tabs, room.read, choice)
         add_models(parts.tabs, room.models, choice)
@@ -148,50 +115,11 @@ def build_page(settings: PageSettings, examples: Sequence[Example] = ()) -> gr.B
     return page
 
 
-def _layout(room: Room) -> Parts:
-    plain = partial(gr.HTML, apply_default_css=False)
-    with gr.Row(elem_classes="top"):
-        plain(frame.header(), elem_id="head")
-        server = plain(frame.looking(), elem_id="server")
-    tabs = gr.Tabs(selected="reader", elem_id="tabs")
-    with tabs, gr.Tab("Reader", id="reader"), gr.Row(elem_classes="room"):
-        with gr.Column(scale=0, min_width=320, elem_classes="desk"):
-            upload = gr.File(label="Radiographs", file_count="multiple", height=132, elem_id="upload")
-            progress = plain("", elem_id="progress")
-            study = plain("", elem_id="study")
-            card = plain("", elem_id="card")
-            question = frame_question.lay_out()
-            again = gr.Button("Try again", visible=False, elem_id="again")
-            takeaway = takeaway_panel.lay_out()
-            feedback = feedback_panel.lay_out(room.feedback)
-            results = chooser.lay_out("", "results")
-            examples = chooser.lay_out(frame.examples(room.examples), "examples")
-        with gr.Column(scale=1, min_width=320, elem_classes="lightbox"):
-            viewer = viewer_panel.lay_out()
-    return Parts(
-        server,
-        tabs,
-        upload,
-        examples,
-        progress,
-        study,
-        results,
-        again,
-        card,
-        viewer,
-        gr.State(Session(), time_to_live=3600),
-        gr.State(0),
-        takeaway,
-        feedback,
-        question,
-    )
-
-
 def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistParts, choice: gr.Radio) -> None:
     def read(
-        session: Session, choice: str, origins: Sequence[Source | Failure], places: Sequence[int]
+        turn: Turn, session: Session, choice: str, origins: Sequence[Source | Failure], places: Sequence[int]
     ) -> Iterator[Update]:
-        entries = list(session.entries)
+        entries, holds = list(session.entries), turn.begin()
         for done, (place, origin) in enumerate(zip(places, origins, strict=True)):
             name = origin.file if isinstance(origin, Failure) else origin.name
             # The finding of a study that is being read may still rise, so none is shown before the last view.
@@ -203,6 +131,8 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistPa
                 **frame_question.hidden(parts.question),
             }
             entry = room.entry(origin, session.study, choice)
+            if not holds():
+                return
             entries[place : place + 1] = [entry]
             update: Update = {
                 parts.session: replace(session, entries=tuple(entries), whole=False),
@@ -216,35 +146,36 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistPa
         finished = replace(session, entries=tuple(entries), whole=True)
         yield {
             parts.session: finished,
-            parts.upload: None,
             parts.progress: "",
             parts.study: markup.study_cards(finished.studies()),
             parts.again: gr.Button(f"Try again ({waiting})" if waiting > 1 else "Try again", visible=waiting > 0),
         }
 
-    def dropped(choice: str, paths: list[str] | None) -> Iterator[Update]:
+    def dropped(turn: Turn, choice: str, paths: list[str] | None) -> Iterator[Update]:
+        yield {parts.upload: None}
         listing = room.listing(paths or ())
         kept, remarks = listing.entries[:MOST_VIEWS], listing.remarks
         if len(kept) < len(listing.entries):
             remarks += (f"Only the first {len(kept)} of {len(listing.entries)} views were read. Drop the others next.",)
-        yield from read(Session(study=study_id(paths or ()), remarks=remarks), choice, kept, range(len(kept)))
+        session = Session(study=study_id(paths or ()), remarks=remarks)
+        yield from read(turn, session, choice, kept, range(len(kept)))
 
-    def example(choice: str, event: gr.EventData) -> Iterator[Update]:
-        yield from dropped(choice, [str(room.examples[int(event.index)].path)])
+    def example(turn: Turn, choice: str, event: gr.EventData) -> Iterator[Update]:
+        yield from dropped(turn, choice, [str(room.examples[int(event.index)].path)])
 
-    def again(choice: str, session: Session) -> Iterator[Update]:
+    def again(turn: Turn, choice: str, session: Session) -> Iterator[Update]:
         places = [place for place, entry in enumerate(session.entries) if entry.passing]
-        yield from read(session, choice, [session.entries[place].origin for place in places], places)
+        yield from read(turn, session, choice, [session.entries[place].origin for place in places], places)
 
-    def framed(choice: str, session: Session, place: int, number: float) -> Iterator[Update]:
+    def framed(turn: Turn, choice: str, session: Session, place: int, number: float) -> Iterator[Update]:
         source = frame_question.of_several(session, place)
         if source is not None:
-            yield from read(session, choice, [frame_question.chosen(source, number)], [place])
+            yield from read(turn, session, choice, [frame_question.chosen(source, number)], [place])
 
-    def opened(worklist: Worklist, event: gr.EventData) -> Iterator[Update]:
+    def opened(turn: Turn, worklist: Worklist, event: gr.EventData) -> Iterator[Update]:
         yield {parts.tabs: gr.Tabs(selected="reader")}
         origin = worklist.origin(int(event.place))
-        yield from read(Session(study=worklist.study), worklist.choice, [origin], range(1))
+        yield from read(turn, Session(study=worklist.study), worklist.choice, [origin], range(1))
 
     def chosen(session: Session, index: str) -> Update:
         place = int(index)
@@ -275,15 +206,18 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistPa
         "concurrency_limit": READERS_AT_ONCE,
         "concurrency_id": "reading",
         "show_progress_on": parts.progress,
+        "trigger_mode": "multiple",  # what is given while something is read takes its turn
         "api_visibility": "private",
     }
     quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     for event in (
-        parts.upload.upload(dropped, [choice, parts.upload], **reading),
-        parts.examples.select(example, choice, **reading),
-        parts.again.click(again, [choice, parts.session], **reading),
-        parts.question.read.click(framed, [choice, parts.session, parts.place, parts.question.frame], **reading),
-        listed.table.click(opened, listed.state, **{**reading, "outputs": [*changed, parts.tabs]}),
+        parts.upload.upload(dropped, [parts.turn, choice, parts.upload], **reading),
+        parts.examples.select(example, [parts.turn, choice], **reading),
+        parts.again.click(again, [parts.turn, choice, parts.session], **reading),
+        parts.question.read.click(
+            framed, [parts.turn, choice, parts.session, parts.place, parts.question.frame], **reading
+        ),
+        listed.table.click(opened, [parts.turn, listed.state], **{**reading, "outputs": [*changed, parts.tabs]}),
     ):
         event.then(room.server, choice, parts.server, **quiet)
         event.then(finish, [parts.session, parts.place], [parts.viewer.beside, *said], **quiet)

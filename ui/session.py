@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,3 +52,16 @@ class Session:
             for number, study in enumerate(self.studies(), 1)
             if any(view is result for view in study.results)
         )
+
+
+class Turn:
+    """Whose turn it is in a visit: what is begun last. A reading begun before it stops at its next view."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def begin(self) -> Callable[[], bool]:
+        """Take the turn; what is returned tells whether it is still held."""
+        self._last += 1
+        mine = self._last
+        return lambda: self._last == mine

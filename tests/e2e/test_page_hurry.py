@@ -41,6 +41,35 @@ def test_the_reader_shows_the_finding_of_the_row_that_is_marked(
         assert tab.text("#card h2") == "Fracture"
 
 
+def test_what_is_dropped_while_a_study_is_read_takes_its_place(
+    chromium: Browser, page: PageProcess, tmp_path: Path
+) -> None:
+    study = [flat_picture(tmp_path, "clear", f"first-{number:02}.png") for number in range(60)]
+    with view(chromium, page.url) as tab:
+        tab.drop(*study)
+        tab.page.wait_for_selector("#results tbody tr:nth-child(5)")
+        tab.drop(flat_picture(tmp_path, "fracture", "second.png"))
+        tab.wait_for_finding("second.png")
+        tab.wait_until_idle()
+        tab.page.wait_for_selector("#takeaway", state="visible")
+        assert tab.text("#card h2") == "Fracture"
+        assert tab.page.locator("#results tr").count() == 0
+
+
+def test_an_example_that_is_chosen_while_a_study_is_read_takes_its_place(
+    chromium: Browser, page: PageProcess, tmp_path: Path
+) -> None:
+    study = [flat_picture(tmp_path, "fracture", f"first-{number:02}.png") for number in range(60)]
+    with view(chromium, page.url) as tab:
+        tab.drop(*study)
+        tab.page.wait_for_selector("#results tbody tr:nth-child(5)")
+        tab.page.click("#examples button >> nth=0")
+        tab.page.wait_for_function("!document.querySelector('#card .file')?.textContent.startsWith('first-')")
+        tab.wait_until_idle()
+        tab.page.wait_for_selector("#takeaway", state="visible")
+        assert tab.page.locator("#results tr").count() == 0
+
+
 def test_the_models_tab_shows_the_card_of_the_row_that_is_marked(
     chromium: Browser, contract_models: Path, tmp_path: Path
 ) -> None:
