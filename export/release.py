@@ -44,6 +44,7 @@ _KNOWN: Final = 1000
 """About as many training pictures, evenly spread, describe what is known; a Gaussian of 48 axes needs no more."""
 LICENCES: Final = {
     "fracatlas": ("CC BY 4.0", "Abedeen et al. 2023, FracAtlas, doi 10.1038/s41597-023-02432-4"),
+    "fracatlas-pasted": ("CC BY 4.0", "made from the training pictures of fracatlas by osteo data paste"),
     "bonedata": ("not stated", "the set of the two student projects this one descends from"),
 }
 INTENDED_USE: Final = (

@@ -143,6 +143,33 @@ def audit(
     run_audit(folder, out, Console())
 
 
+@data_app.command("paste")
+def paste(
+    folder: Annotated[Path, typer.Argument(help="A data set with manifest.csv, boxes.json, a train and a val split.")],
+    out: Annotated[Path, typer.Option(help="Folder to put the new set into.")] = Path("data"),
+    config: Annotated[
+        Path, typer.Option(help="Recipe that will train on it: its size, seed and left-out files count.")
+    ] = Path("fracture"),
+) -> None:
+    """Paste fractures into normals of the same region: more fractured pictures to train on than a set has.
+
+    Each has its fracture from one radiograph of the train split and its
+    surroundings from another one, where the two look alike; controls have a
+    patch without a fracture. The set is called NAME-pasted and is for
+    training alone. Look at sheet.png in it.
+
+    Example: osteo data paste data/fracatlas
+
+    Next: osteo train --config fracture --data data/fracatlas --data data/fracatlas-pasted
+    """
+    from rich.console import Console
+
+    from training.paste_set import write_pasted
+    from training.recipe import load_recipe
+
+    write_pasted(folder, out, load_recipe(config), Console())
+
+
 @data_app.command("fetch")
 def fetch(
     name: Annotated[str, typer.Argument(help="fracatlas or bonedata.")],

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from training.calibration import calibrated, fit_temperature
-from training.datasets import Case, DataError, PreparedCases, folds, prepare_cases
+from training.datasets import PASTED, Case, DataError, PreparedCases, folds, prepare_cases
 from training.fit import WEIGHTS, fit
 from training.metrics import Metric, auc, average_precision
 from training.model import LOGIT, build_model
@@ -65,6 +65,8 @@ def cross_validate(
     others = [case for case in cases if case.source != source]
     if not held:
         raise DataError(f"None of the data folders is called {source}; name the set to cross-validate with --of.")
+    if any(case.source == source + PASTED for case in others):
+        raise DataError(f"{source}{PASTED} was made from {source}: each fold would train on what it holds out.")
     if earlier is None:
         _refuse_seen(start, source)
     else:

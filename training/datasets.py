@@ -21,6 +21,8 @@ from training.array_file import write_arrays
 FRACTURED_NAMES: Final = frozenset({"fractured", "fracture", "positive", "1"})
 NORMAL_NAMES: Final = frozenset({"not fractured", "not_fractured", "normal", "negative", "0"})
 SPLITS: Final = ("train", "val", "test")
+PASTED: Final = "-pasted"
+"""Ends the name of a set that ``osteo data paste`` made from the training pictures of the set before it."""
 MASK_STRIDE: Final = 4
 """Pixels of the model input a cell of the box masks covers, each way."""
 

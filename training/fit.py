@@ -195,7 +195,7 @@ class _State:
             save_weights(self.network, self.recipe, self.run / WEIGHTS)
         _assign(self.network.weights, raw)
         self.console.print("  ".join(f"{key} {value:.4g}" for key, value in entry.items()), soft_wrap=True)
-        if figures["val_still_features"] > _STILL:
+        if figures["val_still_features"] > _STILL and self.recipe.stages[self.stage].learns == "network":
             self.console.print(
                 f"{figures['val_still_features']:.0%} of the deepest features are the same for all validation "
                 "pictures: this part of the network is dead. Begin again with a lower learning_rate.",

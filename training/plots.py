@@ -44,7 +44,10 @@ CYCLE: Final = (BLUE, RED, GREEN, ORANGE, "#CC79A7", "#56B4E9")
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture of a grid: grey uint8 [H, W], its map [h, w] over the same frame, true boxes, and what was said."""
+    """One picture of a grid: grey uint8 [H, W], its map [h, w] over the same frame, true boxes, and what was said.
+
+    ``probability`` is NaN where no model was asked.
+    """
 
     image: NDArray[np.uint8]
     heatmap: NDArray[np.floating]
@@ -224,7 +227,8 @@ def grid(samples: Sequence[Sample], path: Path, *, title: str, columns: int = 4)
             size = ((x1 - x0) * width, (y1 - y0) * height)
             axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor="#56B4E9", linewidth=1.5))
         truth = "fractured" if sample.label else "not fractured"
-        axes.set_title(f"{_short(sample.name)}\n{truth}, said {sample.probability:.2f}".strip(), fontsize=8)
+        said = "" if np.isnan(sample.probability) else f", said {sample.probability:.2f}"
+        axes.set_title(f"{_short(sample.name)}\n{truth}{said}".strip(), fontsize=8)
     return _save(figure, path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -59,15 +60,18 @@ def test_blocks_before_the_first_keep_what_they_learned(prepared: dict[str, Prep
     )
 
 
-def test_a_run_with_dead_features_says_so(
-    prepared: dict[str, PreparedCases], tiny_recipe: Recipe, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(("learns", "told"), [("network", True), ("picture head", False)])
+def test_a_run_with_dead_features_says_so_where_they_could_learn(
+    learns: Literal["network", "picture head"], told: bool,
+    prepared: dict[str, PreparedCases], tiny_recipe: Recipe, tmp_path: Path,
+) -> None:  # fmt: skip
     network = build_model(tiny_recipe.model)
     norm = network.get_layer("head_conv_bn")
     gamma, *others = norm.get_weights()
     norm.set_weights([gamma * 0, *others])
     save_weights(network, tiny_recipe, tmp_path / "dead.npz")
     said = io.StringIO()
-    recipe = replace(tiny_recipe, start=str(tmp_path / "dead.npz"), stages=(replace(tiny_recipe.stages[0], epochs=1),))
+    stage = replace(tiny_recipe.stages[0], epochs=1, learns=learns)
+    recipe = replace(tiny_recipe, start=str(tmp_path / "dead.npz"), stages=(stage,))
     fit(recipe, prepared["train"], prepared["val"], tmp_path / "run", console=Console(file=said))
-    assert "of the deepest features are the same for all validation pictures" in said.getvalue()
+    assert ("of the deepest features are the same for all validation pictures" in said.getvalue()) is told
