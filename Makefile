@@ -37,14 +37,17 @@ conformance: .venv/.installed-dev ## run the API's tests against any server: SER
 	@test -n "$(SERVER)" || { echo "Say which server: make conformance SERVER=host:port[:rest_port]" >&2; exit 2; }
 	OSTEO_SERVER=$(SERVER) $(BIN)/python -m pytest tests/serving -k conformance $(PYTEST_ARGS)
 
+# Of the first data set fractures are pasted; the new set bears its name.
+reproduce: PASTED = runs/$(notdir $(patsubst %/,%,$(firstword $(DATA))))-pasted
 reproduce: .venv/.installed ## train the shipped model again: DATA='path/to/fracatlas path/to/bonedata'
 	@test -n "$(DATA)" || { echo "Say where the data is: make reproduce DATA='path/to/fracatlas path/to/bonedata'" >&2; exit 2; }
 	$(BIN)/osteo train --config fracture-384 $(DATA:%=--data %)
 	$(BIN)/osteo train --config fracture-448 --from runs/fracture-384/best.npz $(DATA:%=--data %)
 	$(BIN)/osteo train --config fracture-renewed --from runs/fracture-448/best.npz $(DATA:%=--data %)
 	$(BIN)/osteo train --config fracture-body --from runs/fracture-renewed/best.npz $(DATA:%=--data %)
-	$(BIN)/osteo train --config fracture --from runs/fracture-body/best.npz $(DATA:%=--data %)
-	$(BIN)/osteo export runs/fracture $(DATA:%=--data %)
+	$(BIN)/osteo data paste $(firstword $(DATA)) --out runs
+	$(BIN)/osteo train --config fracture --from runs/fracture-body/best.npz $(DATA:%=--data %) --data $(PASTED)
+	$(BIN)/osteo export runs/fracture $(DATA:%=--data %) --data $(PASTED)
 
 lock: build/uv/bin/uv ## write requirements.lock again from pyproject.toml
 	build/uv/bin/uv pip compile --quiet --universal --all-extras --no-annotate --no-header pyproject.toml -o requirements.lock
