@@ -168,8 +168,8 @@ def _write(made: Iterator[_Made], prepared: PreparedCases, target: Path, console
             samples[label].append(plots.Sample(picture.image, nothing, [picture.box], label, np.nan, taker.path.name))
     if not rows:
         raise DataError("No place was found that looks like the surroundings of a fracture; nothing was pasted.")
-    written.finish(rows, boxes)
     plots.grid([*samples[1], *samples[0]], target / "sheet.png", title="Pasted patches: fractures, then controls")
+    written.finish(rows, boxes)
     fractured = len(boxes)
     console.print(
         f"{fractured} pictures with a pasted fracture and {len(rows) - fractured} controls: {target}. "

@@ -126,6 +126,7 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistPa
             yield {
                 parts.progress: frame.progress(done, len(origins), name),
                 parts.study: "",
+                parts.again: gr.Button(visible=False),
                 **hidden(parts.takeaway),
                 **feedback_panel.hidden(parts.feedback),
                 **frame_question.hidden(parts.question),
@@ -179,6 +180,8 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistPa
 
     def chosen(session: Session, index: str) -> Update:
         place = int(index)
+        if place >= len(session.entries):  # of a table that gives way to a new one right now
+            return {parts.place: gr.skip()}
         return {
             parts.place: place,
             parts.card: session.entries[place].shown.card,
