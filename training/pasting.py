@@ -1,7 +1,7 @@
 """Fractures in new surroundings: a patch around one is pasted where another radiograph looks most alike.
 
 After Ghiasi et al., Simple Copy-Paste is a Strong Data Augmentation Method (CVPR 2021), with the place found by
-normalised cross-correlation, so that bone comes to lie on bone. Everything happens in model inputs of S×S px.
+normalised cross-correlation, which often lays bone on bone. Everything happens in model inputs of S×S px.
 """
 
 from __future__ import annotations
