@@ -90,6 +90,7 @@ def crossval(
     --of bonedata --from runs/fracture-renewed/best.npz
 
     Next: the same with --config fracture --from runs/fracture-body-folds
+    and --data fracatlas-pasted, which that recipe trains on too
     """
     import json
     from dataclasses import replace
@@ -160,7 +161,8 @@ def paste(
 
     Example: osteo data paste data/fracatlas
 
-    Next: osteo train --config fracture --data data/fracatlas --data data/fracatlas-pasted
+    Next: osteo train --config fracture --from runs/fracture-body/best.npz
+    --data data/fracatlas --data data/fracatlas-pasted
     """
     from rich.console import Console
 

@@ -80,7 +80,7 @@ def train(recipe: Recipe, splits: Splits, run: Path, console: Console, *, track:
     Beside it lie ``history.json`` and ``learning_curves.png``, and what ``training.tracking`` writes unless ``track``
     is off. Raises ``RunError``, ``BackboneError``, ``CheckpointError``, ``WriteError``.
     """
-    _describe(splits, console)
+    _describe(splits, recipe, console)
     history_file, curves, weights = run / "history.json", run / "learning_curves.png", run / WEIGHTS
     params = {**recipe.as_dict(), "data": _facts(splits)}
     with tracking(run, params, console, [history_file, curves, weights], on=track) as tracked:
@@ -98,9 +98,15 @@ def _facts(splits: Splits) -> dict[str, dict[str, object]]:
     return {side: {"radiographs": len(cases), "sha256": manifest_sha256(cases)} for side, cases in sides.items()}
 
 
-def _describe(splits: Splits, console: Console) -> None:
+def _describe(splits: Splits, recipe: Recipe, console: Console) -> None:
     for name, side in (("train", splits.train), ("val", splits.val)):
         sources = ", ".join(dict.fromkeys(case.source for case in side.cases))
         groups = len({case.group for case in side.cases})
         fractured = int(np.sum(side.labels))
         console.print(f"{name}: {len(side.cases)} radiographs, {fractured} fractured, {groups} groups ({sources})")
+    given = {case.source for case in splits.train.cases}
+    missing = [name for name, row in recipe.sampling.items() if (row.fractured or row.normals) and name not in given]
+    if missing:
+        console.print(
+            f"The recipe trains on {', '.join(missing)} too, not given here: expect other figures.", soft_wrap=True
+        )

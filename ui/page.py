@@ -6,7 +6,7 @@ says so, and finds the server by itself as soon as it is there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -117,9 +117,13 @@ def build_page(settings: PageSettings, examples: Sequence[Example] = ()) -> gr.B
 
 def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistParts, choice: gr.Radio) -> None:
     def read(
-        turn: Turn, session: Session, choice: str, origins: Sequence[Source | Failure], places: Sequence[int]
+        holds: Callable[[], bool],
+        session: Session,
+        choice: str,
+        origins: Sequence[Source | Failure],
+        places: Sequence[int],
     ) -> Iterator[Update]:
-        entries, holds = list(session.entries), turn.begin()
+        entries = list(session.entries)
         for done, (place, origin) in enumerate(zip(places, origins, strict=True)):
             name = origin.file if isinstance(origin, Failure) else origin.name
             # The finding of a study that is being read may still rise, so none is shown before the last view.
@@ -153,30 +157,33 @@ def _answer_events(page: gr.Blocks, parts: Parts, room: Room, listed: WorklistPa
         }
 
     def dropped(turn: Turn, choice: str, paths: list[str] | None) -> Iterator[Update]:
+        holds = turn.begin()
         yield {parts.upload: None}
         listing = room.listing(paths or ())
+        if not holds():  # unpacking takes its time
+            return
         kept, remarks = listing.entries[:MOST_VIEWS], listing.remarks
         if len(kept) < len(listing.entries):
             remarks += (f"Only the first {len(kept)} of {len(listing.entries)} views were read. Drop the others next.",)
         session = Session(study=study_id(paths or ()), remarks=remarks)
-        yield from read(turn, session, choice, kept, range(len(kept)))
+        yield from read(holds, session, choice, kept, range(len(kept)))
 
     def example(turn: Turn, choice: str, event: gr.EventData) -> Iterator[Update]:
         yield from dropped(turn, choice, [str(room.examples[int(event.index)].path)])
 
     def again(turn: Turn, choice: str, session: Session) -> Iterator[Update]:
         places = [place for place, entry in enumerate(session.entries) if entry.passing]
-        yield from read(turn, session, choice, [session.entries[place].origin for place in places], places)
+        yield from read(turn.begin(), session, choice, [session.entries[place].origin for place in places], places)
 
     def framed(turn: Turn, choice: str, session: Session, place: int, number: float) -> Iterator[Update]:
         source = frame_question.of_several(session, place)
         if source is not None:
-            yield from read(turn, session, choice, [frame_question.chosen(source, number)], [place])
+            yield from read(turn.begin(), session, choice, [frame_question.chosen(source, number)], [place])
 
     def opened(turn: Turn, worklist: Worklist, event: gr.EventData) -> Iterator[Update]:
         yield {parts.tabs: gr.Tabs(selected="reader")}
         origin = worklist.origin(int(event.place))
-        yield from read(turn, Session(study=worklist.study), worklist.choice, [origin], range(1))
+        yield from read(turn.begin(), Session(study=worklist.study), worklist.choice, [origin], range(1))
 
     def chosen(session: Session, index: str) -> Update:
         place = int(index)

@@ -41,33 +41,38 @@ def test_the_reader_shows_the_finding_of_the_row_that_is_marked(
         assert tab.text("#card h2") == "Fracture"
 
 
+def drop_a_long_study(tab: View, folder: Path) -> None:
+    """Give sixty views, and return while they are being read."""
+    tab.drop(*[flat_picture(folder, "clear", f"first-{number:02}.png") for number in range(60)])
+    tab.page.wait_for_selector("#results tbody tr:nth-child(5)")
+
+
+def only_the_other_is_left(tab: View) -> bool:
+    """Return, once all is read, whether the page shows one view and none of the long study."""
+    tab.wait_until_idle()
+    tab.page.wait_for_selector("#takeaway", state="visible")
+    return tab.page.locator("#results tr").count() == 0 and not tab.text("#card .file").startswith("first-")
+
+
 def test_what_is_dropped_while_a_study_is_read_takes_its_place(
     chromium: Browser, page: PageProcess, tmp_path: Path
 ) -> None:
-    study = [flat_picture(tmp_path, "clear", f"first-{number:02}.png") for number in range(60)]
     with view(chromium, page.url) as tab:
-        tab.drop(*study)
-        tab.page.wait_for_selector("#results tbody tr:nth-child(5)")
+        drop_a_long_study(tab, tmp_path)
         tab.drop(flat_picture(tmp_path, "fracture", "second.png"))
         tab.wait_for_finding("second.png")
-        tab.wait_until_idle()
-        tab.page.wait_for_selector("#takeaway", state="visible")
+        assert only_the_other_is_left(tab)
         assert tab.text("#card h2") == "Fracture"
-        assert tab.page.locator("#results tr").count() == 0
 
 
 def test_an_example_that_is_chosen_while_a_study_is_read_takes_its_place(
     chromium: Browser, page: PageProcess, tmp_path: Path
 ) -> None:
-    study = [flat_picture(tmp_path, "fracture", f"first-{number:02}.png") for number in range(60)]
     with view(chromium, page.url) as tab:
-        tab.drop(*study)
-        tab.page.wait_for_selector("#results tbody tr:nth-child(5)")
+        drop_a_long_study(tab, tmp_path)
         tab.page.click("#examples button >> nth=0")
         tab.page.wait_for_function("!document.querySelector('#card .file')?.textContent.startsWith('first-')")
-        tab.wait_until_idle()
-        tab.page.wait_for_selector("#takeaway", state="visible")
-        assert tab.page.locator("#results tr").count() == 0
+        assert only_the_other_is_left(tab)
 
 
 def test_the_models_tab_shows_the_card_of_the_row_that_is_marked(

@@ -20,6 +20,7 @@ from training.crossval import cross_validate
 from training.datasets import DataError, load
 from training.paste_set import write_pasted
 from training.recipe import Recipe, Sampling
+from training.run import load_splits, train
 
 Row = dict[str, str]
 
@@ -40,12 +41,12 @@ def test_the_set_is_made_of_training_pictures_and_can_be_trained_on(
     said = io.StringIO()
     made = write_pasted(phantoms.by_manifest, tmp_path, recipe, Console(file=said, width=400), cache)
     assert made == tmp_path / "manifest-pasted"
-    train = {row["image"]: row for row in rows(phantoms.by_manifest) if row["split"] == "train"}
+    of_train = {row["image"]: row for row in rows(phantoms.by_manifest) if row["split"] == "train"}
     pasted = rows(made)
     assert {row["label"] for row in pasted} == {"0", "1"}
-    assert all(row["lender"] in train and row["taker"] in train for row in pasted)
-    assert all(train[row["lender"]]["label"] == row["label"] for row in pasted)
-    assert all(train[row["taker"]]["label"] == "0" and row["lender"] != row["taker"] for row in pasted)
+    assert all(row["lender"] in of_train and row["taker"] in of_train for row in pasted)
+    assert all(of_train[row["lender"]]["label"] == row["label"] for row in pasted)
+    assert all(of_train[row["taker"]]["label"] == "0" and row["lender"] != row["taker"] for row in pasted)
     assert all(float(row["similarity"]) >= 0.82 for row in pasted)
     cases = load(made)
     assert {case.split for case in cases} == {"train"}
@@ -112,3 +113,15 @@ def test_a_set_is_not_cross_validated_beside_what_was_pasted_from_it(
         cross_validate(
             recipe, [phantoms.by_manifest, made, other], "manifest", 2, tmp_path / "run", Console(file=io.StringIO())
         )
+
+
+@pytest.mark.parametrize(("times", "told"), [(1, True), (0, False)])
+def test_training_says_which_set_of_its_recipe_is_not_there(
+    times: int, told: bool, phantoms: PhantomDataset, tiny_recipe: Recipe, tmp_path: Path, cache: Path
+) -> None:
+    sampling = {"manifest": Sampling(), "manifest-pasted": Sampling(times, times)}
+    recipe = replace(tiny_recipe, sampling=sampling, stages=tiny_recipe.stages[:1])
+    said = io.StringIO()
+    splits = load_splits([phantoms.by_manifest], recipe, cache)
+    train(recipe, splits, tmp_path / "run", Console(file=said), track=False)
+    assert ("The recipe trains on manifest-pasted too" in said.getvalue()) is told
