@@ -6,14 +6,33 @@ that follows, stays float32.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
-
 _POOLINGS = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
+
+
+@dataclass(frozen=True)
+class Compute:
+    """What numbers a network computes in: ``dtype`` in its maps of features from ``stride`` on, float32 elsewhere.
+
+    ``dtype`` is float32, bfloat16 or float16; ``stride`` is how many px of the input lie between two cells of a map.
+    What a network rounds in its finest maps moves its answer most.
+    """
+
+    dtype: str = "float32"
+    stride: int = 1
+
+    def __str__(self) -> str:
+        return self.dtype if self.stride == 1 else f"{self.dtype} from stride {self.stride} on"
+
+
+FLOAT32 = Compute()
 
 
 class _Through(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
@@ -23,19 +42,19 @@ class _Through(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no type
         return x
 
 
-def fold_batch_norm(network: keras.Model, compute: str = "float32") -> keras.Model:
+def fold_batch_norm(network: keras.Model, compute: Compute = FLOAT32) -> keras.Model:
     """Return a copy of ``network`` whose answers are the same and whose foldable BatchNorm layers are gone.
 
     A BatchNorm folds where it is the only reader of a convolution without activation; others stay as they are.
-    ``compute`` is the dtype of what comes before the poolings: float32, bfloat16 or float16.
+    ``compute`` is what the maps before the poolings are computed in.
     """
     norm_of = _foldable(network)
     folded_norms = {norm.name for norm in norm_of.values()}
 
-    short = set() if compute == "float32" else _before_pooling(network)
+    short = set() if compute.dtype == "float32" else _before_pooling(network, compute.stride)
 
     def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
-        policy = f"mixed_{compute}" if layer.name in short else "float32"
+        policy = f"mixed_{compute.dtype}" if layer.name in short else "float32"
         if layer.name in folded_norms:
             return _Through(name=layer.name, dtype=policy)
         config = {**layer.get_config(), "dtype": policy}
@@ -53,12 +72,14 @@ def fold_batch_norm(network: keras.Model, compute: str = "float32") -> keras.Mod
     return folded
 
 
-def _before_pooling(network: keras.Model) -> set[str]:
-    """Return the names of the layers that make maps of features for convolutions or poolings to read."""
+def _before_pooling(network: keras.Model, stride: int) -> set[str]:
+    """Return the names of the layers that make maps of at least this stride for convolutions or poolings to read."""
+    widest = int(network.input_shape[1]) // stride
     return {
         layer.name
         for layer in network.layers
         if len(layer.output.shape) == 4
+        and layer.output.shape[1] <= widest
         and not isinstance(layer, keras.layers.InputLayer)
         and all(_reads_maps(node.operation) for node in layer._outbound_nodes)
     }

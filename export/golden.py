@@ -22,6 +22,10 @@ GOLDEN: Final = "assets.extra/golden.npz"
 CASES: Final = 6
 CANDIDATES: Final = 24
 SEED: Final = 7000
+TOLERANCE: Final = 1e-3
+"""How far answers in float32 may be off on another processor."""
+SHORT_TOLERANCE: Final = 0.02
+"""The same where maps of features are computed in shorter numbers, which every processor rounds in its own way."""
 BLOCKS: Final = 8
 """Side of the heat map's digest: the mean over each of 8 by 8 blocks."""
 
@@ -30,13 +34,15 @@ BLOCKS: Final = 8
 class Golden:
     """N golden cases: ``images`` uint8 [N,S,S,1], and what was answered to them.
 
-    ``probability`` and ``novelty`` are float32 [N]; ``heatmap`` float32 [N,8,8] is the heat map's digest.
+    ``probability`` and ``novelty`` are float32 [N]; ``heatmap`` float32 [N,8,8] is the heat map's digest. A server
+    that runs the same version on another processor may be off by ``tolerance``.
     """
 
     images: NDArray[np.uint8]
     probability: NDArray[np.float32]
     novelty: NDArray[np.float32]
     heatmap: NDArray[np.float32]
+    tolerance: float
 
 
 def drawn_radiographs(count: int, first_seed: int) -> list[Radiograph]:
@@ -72,7 +78,7 @@ def heatmap_digest(heatmap: NDArray[np.float32]) -> NDArray[np.float32]:
     return means
 
 
-def write_golden(folder: Path, size: int) -> None:
+def write_golden(folder: Path, size: int, tolerance: float = TOLERANCE) -> None:
     """Ask the SavedModel in ``folder`` about drawn pictures of ``size`` px; write ``CASES`` of them with the answers.
 
     Those are taken whose probabilities lie as far apart as there are any, from the lowest to the highest.
@@ -92,6 +98,7 @@ def write_golden(folder: Path, size: int) -> None:
         images=images[taken],
         probability=probability[taken],
         novelty=np.concatenate([answers[place][contract.NOVELTY].numpy() for place in taken]),
+        tolerance=np.float64(tolerance),
         heatmap=np.stack([heatmap_digest(answers[place][contract.HEATMAP].numpy()[0]) for place in taken]),
     )
 
@@ -100,7 +107,10 @@ def read_golden(content: bytes) -> Golden:
     """Return the cases of a golden file's bytes; raise ``ValueError`` where it is none."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            golden = Golden(arrays["images"], arrays["probability"], arrays["novelty"], arrays["heatmap"])
+            tolerance = float(arrays["tolerance"]) if "tolerance" in arrays else TOLERANCE
+            golden = Golden(
+                arrays["images"], arrays["probability"], arrays["novelty"], arrays["heatmap"], tolerance=tolerance
+            )
     except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
         raise ValueError(f"it is no file of golden cases ({error})") from error
     return golden

@@ -1,7 +1,8 @@
 """Precision: the number format a version computes in, chosen by measuring on the machine that exports it.
 
-Speed alone does not decide: a format counts only where it answers as float32 does. On a CPU bfloat16 pays where its
-kernels have a unit for it and the network is made of dense convolutions; networks of depthwise ones get slower by it.
+Speed alone does not decide: a format counts only where it answers as float32 does. On a CPU bfloat16 pays where the
+processor has instructions for it. What a network of depthwise convolutions rounds in its finest maps moves its answer
+most, so the short formats are tried from several strides on, with float32 before.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from export import contract
+from export.fold import FLOAT32, Compute
 from export.savedmodel import Answering, write_saved_model
 
-EXACT: Final = "float32"
 MOVED: Final = 0.01
 """How far a probability may move from that of float32."""
 _GAIN: Final = 1.05
 """Less is within the noise of the measurement."""
+_STRIDES: Final = (1, 4, 8, 16)
 _BATCHES: Final = (1, 8)
 _ROUNDS: Final = 7
 _LOOKED_AT: Final = 64
@@ -40,7 +42,7 @@ class Trial:
     A finding also counts as moved where one format takes a picture for one outside the scope and the other does not.
     """
 
-    compute: str
+    compute: Compute
     speed: float
     moved: float
     flips: int
@@ -54,18 +56,19 @@ class Trial:
 
 def choose_precision(
     network: keras.Model, answering: Answering, images: NDArray[np.uint8]
-) -> tuple[str, tuple[Trial, ...]]:
+) -> tuple[Compute, tuple[Trial, ...]]:
     """Return the fastest format that answers as float32 does, and what was measured of each of the others.
 
     Looks at up to 64 of ``images`` (uint8 [N,S,S,1]), evenly spread. Times are medians of interleaved runs on this
     machine; speed is the geometric mean over batches of 1 and 8. float16 is tried where there is a GPU.
     """
-    formats = ("bfloat16", *(("float16",) if tf.config.list_physical_devices("GPU") else ()))
+    dtypes = ("bfloat16", *(("float16",) if tf.config.list_physical_devices("GPU") else ()))
+    formats = [Compute(dtype, stride) for dtype in dtypes for stride in _STRIDES]
     looked_at = images[:: max(1, len(images) // _LOOKED_AT)][:_LOOKED_AT]
     with tempfile.TemporaryDirectory() as scratch:
-        runs: dict[str, Run] = {}
-        for compute in (EXACT, *formats):
-            folder = Path(scratch) / compute
+        runs: dict[Compute, Run] = {}
+        for compute in (FLOAT32, *formats):
+            folder = Path(scratch) / str(compute)
             folder.mkdir()
             write_saved_model(network, answering, folder, half_constants=False, compute=compute)
             runs[compute] = _run(folder)
@@ -74,15 +77,15 @@ def choose_precision(
     return fastest(trials), trials
 
 
-def fastest(trials: Sequence[Trial]) -> str:
+def fastest(trials: Sequence[Trial]) -> Compute:
     """Return the fastest format of those that answer as float32 does and gain more than measuring errs by."""
     worth = [trial for trial in trials if trial.holds and trial.speed >= _GAIN]
-    return max(worth, key=lambda trial: trial.speed).compute if worth else EXACT
+    return max(worth, key=lambda trial: trial.speed).compute if worth else FLOAT32
 
 
-def described(compute: str, trials: Sequence[Trial], *, half_constants: bool) -> str:
+def described(compute: Compute, trials: Sequence[Trial], *, half_constants: bool) -> str:
     """Return for the card what a version computes in, and why."""
-    told = f"{compute}, constants stored as float16" if half_constants else compute
+    told = f"{compute}, constants stored as float16" if half_constants else str(compute)
     for trial in trials:
         told += (
             f"; {trial.compute} measured {trial.speed:.2f} × as fast as float32, moved probabilities by up to "
@@ -102,9 +105,9 @@ def _run(folder: Path) -> Run:
     return run
 
 
-def _times(runs: Mapping[str, Run], images: NDArray[np.uint8]) -> dict[tuple[str, int], float]:
+def _times(runs: Mapping[Compute, Run], images: NDArray[np.uint8]) -> dict[tuple[Compute, int], float]:
     """Return the median seconds of each format at each batch; by turns, so that all meet the same disturbances."""
-    taken: dict[tuple[str, int], list[float]] = {(compute, batch): [] for batch in _BATCHES for compute in runs}
+    taken: dict[tuple[Compute, int], list[float]] = {(compute, batch): [] for batch in _BATCHES for compute in runs}
     for turn in range(_ROUNDS + 1):
         for (compute, batch), seconds in taken.items():
             given = np.resize(images, (batch, *images.shape[1:]))
@@ -116,10 +119,10 @@ def _times(runs: Mapping[str, Run], images: NDArray[np.uint8]) -> dict[tuple[str
 
 
 def _trial(
-    compute: str, runs: Mapping[str, Run], images: NDArray[np.uint8], times: Mapping[tuple[str, int], float]
+    compute: Compute, runs: Mapping[Compute, Run], images: NDArray[np.uint8], times: Mapping[tuple[Compute, int], float]
 ) -> Trial:
-    speed = statistics.geometric_mean([times[EXACT, batch] / times[compute, batch] for batch in _BATCHES])
-    exact, short = (_answers(runs[way], images) for way in (EXACT, compute))
+    speed = statistics.geometric_mean([times[FLOAT32, batch] / times[compute, batch] for batch in _BATCHES])
+    exact, short = (_answers(runs[way], images) for way in (FLOAT32, compute))
     moved = float(np.max(np.abs(exact[contract.PROBABILITY] - short[contract.PROBABILITY])))
     within = [told[contract.NOVELTY] <= 1 for told in (exact, short)]
     flips = int(np.sum((exact[contract.FINDING] != short[contract.FINDING]) | (within[0] != within[1])))

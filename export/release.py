@@ -18,9 +18,10 @@ import keras
 import numpy as np
 
 from export import contract
-from export.golden import write_golden
+from export.fold import FLOAT32, Compute
+from export.golden import SHORT_TOLERANCE, TOLERANCE, write_golden
 from export.measure import measure
-from export.precision import EXACT, Trial, choose_precision, described
+from export.precision import Trial, choose_precision, described
 from export.savedmodel import Answering, write_saved_model
 from export.versions import publish
 from export.warmup import write_warmup
@@ -109,7 +110,7 @@ def release_weights(
     *,
     version: int | None = None,
     report: Report | None = None,
-    precision: contract.Precision = EXACT,
+    precision: contract.Precision = "float32",
 ) -> tuple[Path, list[Evaluation]]:
     """Publish the weights of training runs, read together as their mean (``training.ensemble``) where several.
 
@@ -145,7 +146,7 @@ def release(
     report: Report,
     version: int | None = None,
     half_constants: bool = True,
-    precision: contract.Precision = EXACT,
+    precision: contract.Precision = "float32",
 ) -> tuple[Path, list[Evaluation]]:
     """Publish ``network``, the mean of ``members``, under ``base``; return its folder and the report's evaluations.
 
@@ -171,15 +172,15 @@ def release(
             )
             _write_card(replace(card, metrics=_for_card(found | folds), calibration=counted), folder)
         write_warmup(folder, card.input_size)
-        write_golden(folder, card.input_size)
+        write_golden(folder, card.input_size, TOLERANCE if compute == FLOAT32 else SHORT_TOLERANCE)
 
     return publish(base, build, version=version), evaluations
 
 
 def _precision(
     network: keras.Model, answering: Answering, val: PreparedCases, asked: contract.Precision
-) -> tuple[str, tuple[Trial, ...]]:
-    return choose_precision(network, answering, val.images) if asked == "auto" else (asked, ())
+) -> tuple[Compute, tuple[Trial, ...]]:
+    return choose_precision(network, answering, val.images) if asked == "auto" else (Compute(asked), ())
 
 
 def _for_card(metrics: Mapping[str, Metric]) -> dict[str, contract.Metric]:

@@ -19,7 +19,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from export import contract
 from export.decode import decode_and_prepare
-from export.fold import fold_batch_norm
+from export.fold import FLOAT32, Compute, fold_batch_norm
 from training.model import FEATURES, LOGIT, MAP
 from training.novelty import Novelty
 from training.validate import both_ways
@@ -45,11 +45,11 @@ class Answering:
 
 
 def write_saved_model(
-    network: keras.Model, answering: Answering, folder: Path, *, half_constants: bool, compute: str = "float32"
+    network: keras.Model, answering: Answering, folder: Path, *, half_constants: bool, compute: Compute = FLOAT32
 ) -> None:
     """Write ``saved_model.pb`` with both signatures of ``export.contract`` into ``folder``.
 
-    ``compute`` is the dtype of the network's maps of features (``export.fold``).
+    ``compute`` is what the network's maps of features are computed in.
     """
     size = int(network.input_shape[1])
     run, weights = _network_graph(fold_batch_norm(network, compute))

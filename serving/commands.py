@@ -148,7 +148,9 @@ def check(
         Path | None, typer.Option(help="Folder of radiographs for the comparison; default: drawn ones.")
     ] = None,
     count: Annotated[int, typer.Option(help="How many pictures both versions are shown.", min=1)] = 32,
-    tolerance: Annotated[float, typer.Option(help="How far a golden case may be off.", min=0)] = 1e-3,
+    tolerance: Annotated[
+        float | None, typer.Option(help="How far a golden case may be off; default: what the version allows.", min=0)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a staged version: signature, sane answers, golden cases, and the stable version beside it.

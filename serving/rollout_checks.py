@@ -121,9 +121,12 @@ def check_smoke(ask: Callable[[NDArray[np.uint8]], Prediction], size: int) -> Ou
 
 
 def check_golden(
-    ask: Callable[[NDArray[np.uint8]], Prediction], base: str, version: int, size: int, tolerance: float
+    ask: Callable[[NDArray[np.uint8]], Prediction], base: str, version: int, size: int, tolerance: float | None
 ) -> Outcome:
-    """Ask about the cases recorded at export; none of the answers may be further off than ``tolerance``."""
+    """Ask about the cases recorded at export; none of the answers may be further off than ``tolerance``.
+
+    None stands for what the version itself allows.
+    """
     try:
         golden = read_golden(registry.read_file(base, version, GOLDEN))
     except FileNotFoundError:
@@ -132,6 +135,7 @@ def check_golden(
         return Outcome("golden", False, f"{GOLDEN} cannot be read: {error}.")
     if golden.images.shape[1] != size:
         return Outcome("golden", False, f"Recorded at {golden.images.shape[1]} px, but the model takes {size} px.")
+    allowed = golden.tolerance if tolerance is None else tolerance
     off = 0.0
     for place, image in enumerate(golden.images):
         try:
@@ -145,9 +149,9 @@ def check_golden(
         )
         off = max(off, *(float(np.max(np.abs(now - then))) for now, then in pairs))
     says = f"{len(golden.images)} cases, at most {off:.2g} from what was recorded at export"
-    if off > tolerance:
-        return Outcome("golden", False, f"{says}; {tolerance:g} is allowed. Is it served in another precision?")
-    return Outcome("golden", True, f"{says} ({tolerance:g} is allowed).")
+    if off > allowed:
+        return Outcome("golden", False, f"{says}; {allowed:g} is allowed. Is it served in another precision?")
+    return Outcome("golden", True, f"{says} ({allowed:g} is allowed).")
 
 
 def shadow(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -28,9 +28,6 @@ from serving.rollout_config import entry_of, parse
 from serving.rollout_files import RolloutError, read_text, replace_bytes, replace_text
 from serving.rollout_journal import Journal
 from serving.rollout_server import ModelServer
-
-TOLERANCE: Final = 1e-3
-"""How far a golden case may be off where the server runs the precision of the export."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +55,11 @@ class Report:
 
 
 def check(
-    rollout: Rollout, version: int, *, pictures: Path | None = None, count: int = 32, tolerance: float = TOLERANCE
+    rollout: Rollout, version: int, *, pictures: Path | None = None, count: int = 32, tolerance: float | None = None
 ) -> Report:
     """Check a staged version and write the report; what fails is an outcome, not an error.
+
+    ``tolerance`` is how far a golden case may be off; None leaves it to the version.
 
     Raises ``RolloutError`` where the version is not loaded, ``VersionError`` where its files are not what was
     published.
@@ -92,7 +91,7 @@ def _outcomes(
     beside: int | None,
     pictures: Path | None,
     count: int,
-    tolerance: float,
+    tolerance: float | None,
 ) -> tuple[list[Outcome], Shadow | None]:
     """Return the outcomes up to the first that makes the next ones pointless, and the shadow where it came to that."""
     signatures = server.signatures(version)

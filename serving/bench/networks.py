@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from export.fold import FLOAT32, Compute
 from export.savedmodel import Answering, write_saved_model
 from radiograph import prepare
 from radiograph.phantom import phantom
@@ -55,8 +56,8 @@ def pictures(count: int, size: int) -> NDArray[np.uint8]:
     return np.stack([prepare(one.radiograph, size).image for one in drawn])
 
 
-def exported(network: Network, folder: Path, compute: str = "float32") -> Path:
-    """Write ``network`` as `osteo export --precision COMPUTE` does, the calibration left out; return ``folder``."""
+def exported(network: Network, folder: Path, compute: Compute = FLOAT32) -> Path:
+    """Write ``network`` as `osteo export` does where it computes in this, uncalibrated; return ``folder``."""
     count = network.keras.output[FEATURES].shape[1]
     zeros, ones = np.zeros(count, np.float32), np.ones(count, np.float32)
     basis = np.eye(count, 1, dtype=np.float32)

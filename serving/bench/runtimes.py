@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export import contract
+from export.fold import Compute
 from serving.bench import raw
 from serving.bench.networks import Network, exported
 from serving.bench.summary import say
@@ -25,7 +26,8 @@ Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 PREDICT: Final = "Keras predict"
 PLAIN: Final = "Keras SavedModel"
-EXPORTED: Final[Mapping[str, str]] = {"osteo export": "float32", "osteo export bfloat16": "bfloat16"}
+EXPORTED: Final = tuple(Compute(*what) for what in (("float32",), ("bfloat16", 8), ("bfloat16", 4), ("bfloat16",)))
+"""What `osteo export` may choose to compute in on a CPU, from the most exact to the fastest."""
 ONNX: Final = "ONNX Runtime"
 OPENVINO: Final[Mapping[str, str]] = {"OpenVINO float32": "f32", "OpenVINO bfloat16": "bf16"}
 NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -41,8 +43,8 @@ def ways(network: Network, scratch: Path) -> Iterator[tuple[str, Run]]:
     plain = scratch / "plain"
     network.keras.export(str(plain), verbose=False)
     yield PLAIN, _saved_model(plain)
-    for name, compute in EXPORTED.items():
-        yield name, _exported(exported(network, scratch / compute, compute))
+    for compute in EXPORTED:
+        yield f"osteo export, {compute}", _exported(exported(network, scratch / str(compute), compute))
     foreign = {ONNX: partial(_onnx, network, scratch / "network.onnx")}
     foreign |= {name: partial(_openvino, plain, precision) for name, precision in OPENVINO.items()}
     trial = np.zeros((1, network.size, network.size, 1), np.uint8)

@@ -17,9 +17,10 @@ def test_the_cases_are_the_answers_of_the_saved_model(contract_models: Path) -> 
     import tensorflow as tf
 
     folder = contract_models / "small"
-    write_golden(folder, SIZE)
+    write_golden(folder, SIZE, 0.01)
     golden = read_golden((folder / GOLDEN).read_bytes())
     told = tf.saved_model.load(str(folder)).signatures[contract.SIGNATURE_IMAGE](tf.constant(golden.images))
+    assert golden.tolerance == 0.01
     assert golden.images.shape == (CASES, SIZE, SIZE, 1)
     np.testing.assert_allclose(golden.probability, told[contract.PROBABILITY].numpy(), atol=1e-6)
     np.testing.assert_allclose(golden.novelty, told[contract.NOVELTY].numpy(), atol=1e-6)

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from export import contract
+from export.fold import FLOAT32, Compute, fold_batch_norm
 from export.golden import drawn_pictures
 from export.precision import Trial, choose_precision, described, fastest
 from export.savedmodel import Answering, write_saved_model
@@ -20,6 +21,8 @@ from training.model import FEATURES
 from training.novelty import fit_novelty
 
 SIZE = 64
+BFLOAT16 = Compute("bfloat16")
+FLOAT16 = Compute("float16")
 Images = np.ndarray[Any, np.dtype[np.uint8]]
 
 
@@ -41,16 +44,18 @@ def answering(network: keras.Model, images: Images) -> Answering:
 
 
 @pytest.fixture(scope="module")
-def folders(network: keras.Model, answering: Answering, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def folders(
+    network: keras.Model, answering: Answering, tmp_path_factory: pytest.TempPathFactory
+) -> dict[Compute, Path]:
     """A version in each format."""
-    made = {compute: tmp_path_factory.mktemp(compute) for compute in ("float32", "bfloat16")}
+    made = {compute: tmp_path_factory.mktemp(compute.dtype) for compute in (FLOAT32, BFLOAT16)}
     for compute, folder in made.items():
         write_saved_model(network, answering, folder, half_constants=False, compute=compute)
     return made
 
 
 @pytest.fixture(scope="module")
-def told(folders: dict[str, Path], images: Images) -> dict[str, dict[str, Any]]:
+def told(folders: dict[Compute, Path], images: Images) -> dict[Compute, dict[str, Any]]:
     """What each format answers."""
     loaded = {compute: tf.saved_model.load(str(folder)) for compute, folder in folders.items()}
     return {
@@ -59,15 +64,15 @@ def told(folders: dict[str, Path], images: Images) -> dict[str, dict[str, Any]]:
 
 
 def test_a_version_in_bfloat16_convolves_in_it_and_answers_in_float32(
-    folders: dict[str, Path], told: dict[str, dict[str, Any]]
+    folders: dict[Compute, Path], told: dict[Compute, dict[str, Any]]
 ) -> None:
     for compute, folder in folders.items():
-        assert convolved_in(folder) == {compute}
-    assert told["bfloat16"][contract.NOVELTY].dtype == tf.float32
+        assert convolved_in(folder) == {compute.dtype}
+    assert told[BFLOAT16][contract.NOVELTY].dtype == tf.float32
     for name in (contract.PROBABILITY, contract.HEATMAP):
-        assert told["bfloat16"][name].dtype == tf.float32
+        assert told[BFLOAT16][name].dtype == tf.float32
         # the mean: single answers of random weights are less steady than those of trained ones
-        assert 0 < float(np.abs(told["bfloat16"][name] - told["float32"][name]).mean()) < 0.05
+        assert 0 < float(np.abs(told[BFLOAT16][name] - told[FLOAT32][name]).mean()) < 0.05
 
 
 def convolved_in(folder: Path) -> set[str]:
@@ -78,38 +83,51 @@ def convolved_in(folder: Path) -> set[str]:
     return {tf.as_dtype(node.attr["T"].type).name for node in nodes}
 
 
+def test_maps_finer_than_the_stride_stay_float32(network: keras.Model) -> None:
+    folded = fold_batch_norm(network, Compute("bfloat16", 8))
+    maps = [layer for layer in folded.layers if len(layer.output.shape) == 4 and layer.name != "map"]
+    widths: dict[bool, set[int]] = {True: set(), False: set()}
+    for layer in maps:
+        widths[layer.compute_dtype == "bfloat16"].add(layer.output.shape[1])
+    assert widths == {False: {SIZE, SIZE // 2, SIZE // 4}, True: {SIZE // 8, SIZE // 16, SIZE // 32}}
+    assert folded.get_layer("map").compute_dtype == "float32"
+
+
 def test_a_format_is_held_against_the_answers_of_float32(
-    network: keras.Model, answering: Answering, images: Images, told: dict[str, dict[str, Any]]
+    network: keras.Model, answering: Answering, images: Images, told: dict[Compute, dict[str, Any]]
 ) -> None:
     chosen, (trial, *_) = choose_precision(network, answering, images)
-    exact, short = (told[compute] for compute in ("float32", "bfloat16"))
+    exact, short = (told[compute] for compute in (FLOAT32, BFLOAT16))
     flips = (exact[contract.FINDING] != short[contract.FINDING]).numpy()
     flips |= ((exact[contract.NOVELTY] <= 1) != (short[contract.NOVELTY] <= 1)).numpy()
     moved = float(np.abs(exact[contract.PROBABILITY] - short[contract.PROBABILITY]).max())
-    assert (trial.compute, trial.flips, trial.pictures) == ("bfloat16", int(flips.sum()), len(images))
+    assert (trial.compute, trial.flips, trial.pictures) == (BFLOAT16, int(flips.sum()), len(images))
     assert trial.moved == pytest.approx(moved, abs=1e-4)
     assert trial.speed > 0
-    assert chosen == "float32", "random weights do not answer alike in both"
+    assert chosen == FLOAT32, "random weights do not answer alike in both"
 
 
 @pytest.mark.parametrize(
     ("trials", "chosen"),
     [
-        ([], "float32"),
-        ([Trial("bfloat16", 2.0, 0.005, 0, 64)], "bfloat16"),
-        ([Trial("bfloat16", 1.02, 0.005, 0, 64)], "float32"),
-        ([Trial("bfloat16", 2.0, 0.02, 0, 64)], "float32"),
-        ([Trial("bfloat16", 2.0, 0.005, 1, 64)], "float32"),
-        ([Trial("bfloat16", 2.0, 0.005, 0, 64), Trial("float16", 3.0, 0.005, 0, 64)], "float16"),
-        ([Trial("bfloat16", 2.0, 0.005, 0, 64), Trial("float16", 3.0, 0.5, 9, 64)], "bfloat16"),
+        ([], FLOAT32),
+        ([Trial(BFLOAT16, 2.0, 0.005, 0, 64)], BFLOAT16),
+        ([Trial(BFLOAT16, 1.02, 0.005, 0, 64)], FLOAT32),
+        ([Trial(BFLOAT16, 2.0, 0.02, 0, 64)], FLOAT32),
+        ([Trial(BFLOAT16, 2.0, 0.005, 1, 64)], FLOAT32),
+        ([Trial(BFLOAT16, 2.0, 0.005, 0, 64), Trial(FLOAT16, 3.0, 0.005, 0, 64)], FLOAT16),
+        ([Trial(BFLOAT16, 2.0, 0.005, 0, 64), Trial(FLOAT16, 3.0, 0.5, 9, 64)], BFLOAT16),
     ],
 )
-def test_only_what_answers_alike_and_is_faster_is_chosen(trials: list[Trial], chosen: str) -> None:
+def test_only_what_answers_alike_and_is_faster_is_chosen(trials: list[Trial], chosen: Compute) -> None:
     assert fastest(trials) == chosen
 
 
 def test_the_card_says_what_was_chosen_and_why() -> None:
-    told = described("float32", [Trial("bfloat16", 0.61, 0.004, 2, 64)], half_constants=True)
+    told = described(FLOAT32, [Trial(BFLOAT16, 0.61, 0.004, 2, 64)], half_constants=True)
+    assert "bfloat16 from stride 8 on;" in described(
+        Compute("bfloat16", 8), [Trial(BFLOAT16, 2, 0, 0, 64)], half_constants=False
+    )
     assert told == (
         "float32, constants stored as float16; bfloat16 measured 0.61 × as fast as float32, moved probabilities by up "
         "to 0.004 and 2 of 64 findings"

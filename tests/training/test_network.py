@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from export.fold import fold_batch_norm
+from export.fold import Compute, fold_batch_norm
 from training.backbones import BackboneError, backbone
 from training.efficientnet_lite import EfficientNetLite
 from training.model import FEATURES, LOGIT, MAP, ModelConfig, build_model, freeze
@@ -76,7 +76,7 @@ def test_what_lies_in_the_margin_cannot_matter() -> None:
     other = picture.copy()
     other[0, 10:13], other[0, 51:54], other[0, 10:54, :3], other[0, 10:54, 61:] = 255, 1, 7, 90
     np.testing.assert_array_equal(network(picture)[MAP], network(other)[MAP])
-    folded = fold_batch_norm(network, "bfloat16")
+    folded = fold_batch_norm(network, Compute("bfloat16"))
     np.testing.assert_array_equal(folded(picture)[MAP], folded(other)[MAP])
 
 
@@ -102,7 +102,7 @@ def test_the_vote_of_the_map_joins_the_picture_head_in_reading_only() -> None:
     np.testing.assert_allclose(answer[LOGIT], head + np.sort(cells, axis=1)[:, -3:].mean(axis=1), atol=1e-5)
     np.testing.assert_array_equal(HighestCells(0.05)(np.ones((2, 8, 8, 1)), training=True), np.zeros((2, 1)))
     np.testing.assert_allclose(HighestCells(1e-6)(cells.reshape(3, 8, 8, 1))[:, 0], cells.max(axis=1))
-    folded = fold_batch_norm(both, "float32")
+    folded = fold_batch_norm(both)
     np.testing.assert_allclose(folded(picture)[LOGIT], answer[LOGIT], atol=1e-3)
 
 
