@@ -45,10 +45,10 @@ reproduce: .venv/.installed ## train the shipped model again: DATA='path/to/frac
 	$(BIN)/osteo train --config fracture-384 $(DATA:%=--data %)
 	$(BIN)/osteo train --config fracture-448 --from runs/fracture-384/best.npz $(DATA:%=--data %)
 	$(BIN)/osteo train --config fracture-renewed --from runs/fracture-448/best.npz $(DATA:%=--data %)
-	$(BIN)/osteo train --config fracture-body --from runs/fracture-renewed/best.npz $(DATA:%=--data %)
 	$(BIN)/osteo data paste $(firstword $(DATA)) --out runs
-	$(BIN)/osteo train --config fracture --from runs/fracture-body/best.npz $(DATA:%=--data %) --data $(PASTED)
-	$(BIN)/osteo export runs/fracture $(DATA:%=--data %) --data $(PASTED)
+	$(BIN)/osteo train --config fracture-body --from runs/fracture-renewed/best.npz $(DATA:%=--data %) --data $(PASTED)
+	$(BIN)/osteo train --config fracture --from runs/fracture-body/best.npz $(DATA:%=--data %)
+	$(BIN)/osteo export runs/fracture $(DATA:%=--data %)
 
 lock: build/uv/bin/uv ## write requirements.lock again from pyproject.toml
 	build/uv/bin/uv pip compile --quiet --universal --all-extras --no-annotate --no-header pyproject.toml -o requirements.lock

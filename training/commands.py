@@ -86,11 +86,8 @@ def crossval(
     A recipe that goes on from another one goes on from its folds: each from
     the one that held out the same radiographs.
 
-    Example: osteo crossval --config fracture-body --data fracatlas --data bonedata
-    --of bonedata --from runs/fracture-renewed/best.npz
-
-    Next: the same with --config fracture --from runs/fracture-body-folds
-    and --data fracatlas-pasted, which that recipe trains on too
+    Example: osteo crossval --config fracture --data fracatlas --data bonedata
+    --of bonedata --from models/weights/fracture-body.npz
     """
     import json
     from dataclasses import replace
@@ -150,7 +147,7 @@ def paste(
     out: Annotated[Path, typer.Option(help="Folder to put the new set into.")] = Path("data"),
     config: Annotated[
         Path, typer.Option(help="Recipe that will train on it: its size, seed and left-out files count.")
-    ] = Path("fracture"),
+    ] = Path("fracture-body"),
 ) -> None:
     """Paste fractures into normals of the same region: more fractured pictures to train on than a set has.
 
@@ -161,7 +158,7 @@ def paste(
 
     Example: osteo data paste data/fracatlas
 
-    Next: osteo train --config fracture --from runs/fracture-body/best.npz
+    Next: osteo train --config fracture-body --from runs/fracture-renewed/best.npz
     --data data/fracatlas --data data/fracatlas-pasted
     """
     from rich.console import Console

@@ -1,7 +1,8 @@
 """A data set of pasted fractures, made from another's training pictures: ``osteo data paste``.
 
 Beside the pictures with a fracture there are controls, as many at most: a patch as large that shows none, in a
-radiograph of the same region, so that the seam of a patch tells nothing.
+radiograph of the same region, so that the seam of a patch tells nothing. Where a fracture was pasted the set does not
+say: a turned patch's box is larger than its fracture, and a location map that learned from such boxes got worse.
 """
 
 from __future__ import annotations
@@ -154,23 +155,20 @@ def _balanced(made: Sequence[_Made]) -> Iterator[_Made]:
 def _write(made: Iterator[_Made], prepared: PreparedCases, target: Path, console: Console) -> None:
     written = CleanedSet(target)
     rows: list[Fields] = []
-    boxes: dict[str, list[dict[str, tuple[float, ...]]]] = {}
     samples: dict[int, list[plots.Sample]] = {0: [], 1: []}
     for picture in made:
         name, label = f"{len(rows):05d}.jpg", picture.job.label
         lender, taker = (prepared.cases[row] for row in (picture.job.source, picture.target))
         written.add(name, Radiograph(picture.image, 8, picture.image.shape[::-1], "phantom"))
         rows.append(_row(name, label, lender, taker, picture.similarity))
-        if label:
-            boxes[name] = [{"box_xyxy": tuple(round(value, 5) for value in picture.box)}]
         if len(samples[label]) < _SHEET:
             nothing = np.zeros((1, 1))
             samples[label].append(plots.Sample(picture.image, nothing, [picture.box], label, np.nan, taker.path.name))
     if not rows:
         raise DataError("No place was found that looks like the surroundings of a fracture; nothing was pasted.")
     plots.grid([*samples[1], *samples[0]], target / "sheet.png", title="Pasted patches: fractures, then controls")
-    written.finish(rows, boxes)
-    fractured = len(boxes)
+    written.finish(rows)
+    fractured = sum(row["label"] == 1 for row in rows)
     console.print(
         f"{fractured} pictures with a pasted fracture and {len(rows) - fractured} controls: {target}. "
         f"Look at some of them: {target / 'sheet.png'}. They are for training alone, under the licence of the set "
