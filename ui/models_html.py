@@ -69,7 +69,8 @@ def details(version: Version | None) -> str:
     facts = {
         "Network": f"{card.backbone}, {card.input_size} × {card.input_size} px",
         "Made": f"{card.created[:10]}, code {card.git}",
-        "Precision": card.precision,
+        # what else was tried, and how that did, is for the card alone
+        "Precision": card.precision.partition(";")[0],
         "Suspicion from": percent(suspicion),
         "Fracture from": percent(fracture),
         "Split": card.split,

@@ -76,7 +76,9 @@ def test_a_card_without_counts_has_no_reliability_plot_and_no_curve(shipped: con
 
 
 def test_every_figure_of_the_shipped_card_has_value_interval_and_n(shipped: contract.ModelCard) -> None:
-    drawn = models_html.details(Version(1, "ready", True, ("stable",), shipped))
+    tried = replace(shipped, precision="float32; bfloat16 measured 2 × as fast")
+    drawn = models_html.details(Version(1, "ready", True, ("stable",), tried))
+    assert "<dt>Precision</dt><dd>float32</dd>" in drawn
     assert drawn.count('<th scope="row">') == len(shipped.metrics)
     for metric in shipped.metrics.values():
         assert f"{metric.value:.3f}" in drawn
