@@ -5,7 +5,6 @@ GRPC_PORT ?= 8500
 REST_PORT ?= 8501
 PYTEST_ARGS ?=
 # More than two wait for each other on two cores; every one starts servers and browsers of its own.
-# Files in their order: by their number of tests, the longest one, which has few, would come last and run alone.
 TEST_WORKERS ?= 2
 
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -26,6 +25,7 @@ install: .venv/.installed ## set everything up in .venv, with the command .venv/
 run: .venv/.installed ## start the model server and the page (UI_PORT=7860 GRPC_PORT=8500 REST_PORT=8501)
 	@exec $(BIN)/osteo up --ui-port $(UI_PORT) --grpc-port $(GRPC_PORT) --rest-port $(REST_PORT)
 
+# Files in their order: by their number of tests, the longest one, which has few, would come last and run alone.
 test: lint browser ## check the style and the types, then run every test (PYTEST_ARGS='-k page -x')
 	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 

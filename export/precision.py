@@ -28,7 +28,8 @@ MOVED: Final = 0.01
 """How far a probability may move from that of float32."""
 _GAIN: Final = 1.05
 """Less is within the noise of the measurement."""
-_STRIDES: Final = (1, 4, 8, 16)
+STRIDES: Final = (1, 4, 8, 16)
+"""Of the finest maps that are computed in a short format; 1 is all of them."""
 _BATCHES: Final = (1, 8)
 _ROUNDS: Final = 7
 _LOOKED_AT: Final = 64
@@ -63,7 +64,7 @@ def choose_precision(
     machine; speed is the geometric mean over batches of 1 and 8. float16 is tried where there is a GPU.
     """
     dtypes = ("bfloat16", *(("float16",) if tf.config.list_physical_devices("GPU") else ()))
-    formats = [Compute(dtype, stride) for dtype in dtypes for stride in _STRIDES]
+    formats = [Compute(dtype, stride) for dtype in dtypes for stride in STRIDES]
     looked_at = images[:: max(1, len(images) // _LOOKED_AT)][:_LOOKED_AT]
     with tempfile.TemporaryDirectory() as scratch:
         runs: dict[Compute, Run] = {}
@@ -73,7 +74,8 @@ def choose_precision(
             write_saved_model(network, answering, folder, half_constants=False, compute=compute)
             runs[compute] = _run(folder)
         times = _times(runs, looked_at)
-        trials = tuple(_trial(compute, runs, looked_at, times) for compute in formats)
+        answers = {compute: _answers(run, looked_at) for compute, run in runs.items()}
+        trials = tuple(_trial(compute, answers, times) for compute in formats)
     return fastest(trials), trials
 
 
@@ -119,14 +121,16 @@ def _times(runs: Mapping[Compute, Run], images: NDArray[np.uint8]) -> dict[tuple
 
 
 def _trial(
-    compute: Compute, runs: Mapping[Compute, Run], images: NDArray[np.uint8], times: Mapping[tuple[Compute, int], float]
+    compute: Compute,
+    answers: Mapping[Compute, Mapping[str, NDArray[Any]]],
+    times: Mapping[tuple[Compute, int], float],
 ) -> Trial:
     speed = statistics.geometric_mean([times[FLOAT32, batch] / times[compute, batch] for batch in _BATCHES])
-    exact, short = (_answers(runs[way], images) for way in (FLOAT32, compute))
+    exact, short = answers[FLOAT32], answers[compute]
     moved = float(np.max(np.abs(exact[contract.PROBABILITY] - short[contract.PROBABILITY])))
     within = [told[contract.NOVELTY] <= 1 for told in (exact, short)]
     flips = int(np.sum((exact[contract.FINDING] != short[contract.FINDING]) | (within[0] != within[1])))
-    return Trial(compute, speed, moved, flips, len(images))
+    return Trial(compute, speed, moved, flips, len(exact[contract.PROBABILITY]))
 
 
 def _answers(run: Run, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export import contract
-from export.fold import Compute
+from export.fold import FLOAT32, Compute
+from export.precision import STRIDES
 from serving.bench import raw
 from serving.bench.networks import Network, exported
 from serving.bench.summary import say
@@ -26,7 +27,7 @@ Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 PREDICT: Final = "Keras predict"
 PLAIN: Final = "Keras SavedModel"
-EXPORTED: Final = tuple(Compute(*what) for what in (("float32",), ("bfloat16", 8), ("bfloat16", 4), ("bfloat16",)))
+EXPORTED: Final = (FLOAT32, *(Compute("bfloat16", stride) for stride in sorted(STRIDES, reverse=True)))
 """What `osteo export` may choose to compute in on a CPU, from the most exact to the fastest."""
 ONNX: Final = "ONNX Runtime"
 OPENVINO: Final[Mapping[str, str]] = {"OpenVINO float32": "f32", "OpenVINO bfloat16": "bf16"}
