@@ -55,9 +55,14 @@ def fit_novelty(train: Floats, calibration: Floats, components: int = 48) -> Nov
 
 
 def _bound_of_percentile(scores: Floats) -> float:
-    """Return the order statistic that lies above the 99th percentile with a confidence of 95 % (Wilks 1941)."""
-    rank = int(binom.ppf(0.95, len(scores), 0.99))
-    return float(np.sort(scores)[min(rank, len(scores) - 1)])
+    """Return what lies above the 99th percentile with a confidence of 95 % (Wilks 1941).
+
+    It is midway from the order statistic that does to the next score above it, where there is one: no picture of
+    calibration lies on the limit itself, where a last digit would decide.
+    """
+    ordered = np.sort(scores)
+    rank = min(int(binom.ppf(0.95, len(ordered), 0.99)), len(ordered) - 1)
+    return float(ordered[rank : rank + 2].mean())
 
 
 def _raw_score(novelty: Novelty, features: Floats) -> Floats:

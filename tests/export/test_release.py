@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from export import contract
-from export.golden import GOLDEN
+from export.golden import GOLDEN, SHORT_TOLERANCE, TOLERANCE, read_golden
 from export.measure import load_version, measure
 from export.release import ReleaseError, Report, release_weights
 from export.versions import versions
@@ -144,3 +144,14 @@ def test_the_card_counts_fractures_by_probability(released: Path, data: Path) ->
 def test_golden_cases_and_warm_up_come_with_the_version(released: Path) -> None:
     assert (released / GOLDEN).is_file()
     assert (released / contract.WARMUP_PATH).is_file()
+
+
+def test_golden_cases_of_a_version_in_short_numbers_may_be_further_off(
+    released: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    weights = released.parents[1] / "run" / "best.npz"
+    short, _ = release_weights([weights], [data], tmp_path / "versions", precision="bfloat16")
+    assert contract.read_card(short).precision.startswith("bfloat16")
+    assert read_golden((short / GOLDEN).read_bytes()).tolerance == SHORT_TOLERANCE
+    assert read_golden((released / GOLDEN).read_bytes()).tolerance == TOLERANCE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from training.novelty import fit_novelty
 
@@ -17,6 +18,13 @@ def test_less_than_one_percent_of_calibration_lies_above_one() -> None:
     calibration = _features(1000, 2)
     score = fit_novelty(_features(800, 1), calibration, components=5).score(calibration)
     assert np.sum(score > 1) == 4, "the 996th of 1,000 is the upper 95 % bound of the 99th percentile"
+
+
+def test_the_limit_lies_midway_between_two_pictures() -> None:
+    calibration = _features(1000, 2)
+    score = np.sort(fit_novelty(_features(800, 1), calibration, components=5).score(calibration))
+    assert 1 - score[995] == pytest.approx(score[996] - 1, abs=1e-6)
+    assert score[996] - score[995] > 1e-5, "or the drawn pictures prove nothing"
 
 
 def test_of_unseen_pictures_of_the_same_kind_one_in_a_hundred_at_most_is_called_new() -> None:
