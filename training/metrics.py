@@ -22,6 +22,8 @@ Groups: TypeAlias = NDArray[np.generic]
 Floats: TypeAlias = NDArray[np.float64]
 
 ROUNDS: Final = 2000
+CLEARANCE: Final = 0.01
+"""Share of normals, and of fractures, that a threshold may give up to lie clear of any picture's probability."""
 _CHUNK: Final = 200
 _Z: Final = 1.959963984540054
 
@@ -232,25 +234,39 @@ def choose_thresholds(
 ) -> tuple[float, float]:
     """Return (suspicion, fracture): the highest threshold of that sensitivity, the lowest of that specificity.
 
-    Each lies midway between two neighbouring probabilities, so rounding to float32 changes no finding. When a good
-    model meets both at once and they come out crossed they are swapped: suspicion <= fracture, and each then
+    Each gives up as much as one in a hundred of the other class to stand clear of any picture, in the middle of the
+    widest gap between two probabilities: a last digit, or another number format, shall change few findings. When a
+    good model meets both at once and they come out crossed they are swapped: suspicion <= fracture, and each then
     still keeps its promise. Raises ``ValueError`` with one class only.
     """
     if one_class(labels):
         raise ValueError("Thresholds need both fractured and normal cases.")
     column = np.asarray(probabilities, dtype=np.float64)
     positives, negatives = np.sort(column[labels == 1]), np.sort(column[labels == 0])
-    steps = np.r_[0.0, np.unique(column), 1.0]
     # The small slack keeps 0.95 × 20 at 19, which binary fractions would otherwise round up.
     kept = math.ceil(sensitivity * len(positives) - 1e-9)
     lowest_found = positives[len(positives) - kept]
-    suspicion = (lowest_found + steps[steps < lowest_found].max(initial=0.0)) / 2
     spared = math.ceil(specificity * len(negatives) - 1e-9)
     highest_spared = negatives[spared - 1]
-    above = steps[steps > highest_spared]
+    suspicion = -_clear(-lowest_found, -column, -negatives, 0.0)
     # Normals saturated at 1.0 leave no room below; the threshold must lie above them in float32 too.
-    fracture = (highest_spared + above.min()) / 2 if above.size else float(np.nextafter(np.float32(1), np.float32(2)))
+    saturated = float(np.nextafter(np.float32(1), np.float32(2)))
+    fracture = saturated if highest_spared == 1 else _clear(highest_spared, column, positives, 1.0)
     return float(min(suspicion, fracture)), float(max(suspicion, fracture))
+
+
+def _clear(start: float, scores: NDArray[np.float64], given_up: NDArray[np.float64], end: float) -> float:
+    """Return the middle of the widest gap between ``scores`` from ``start`` up to ``end``, or ``start`` without one.
+
+    No more than ``CLEARANCE`` of ``given_up`` may lie between ``start`` and the gap.
+    """
+    steps = np.unique(np.r_[start, scores[scores > start], end])
+    if len(steps) == 1:
+        return start
+    price = np.array([np.sum((given_up > start) & (given_up <= step)) for step in steps[:-1]])
+    widths = np.where(price <= math.floor(CLEARANCE * len(given_up)), np.diff(steps), 0)
+    widest = int(np.argmax(widths))
+    return float(steps[widest : widest + 2].mean())
 
 
 def seed_report(labels: Labels, probabilities: Scores, threshold: float = 0.5) -> Mapping[str, Mapping[str, float]]:

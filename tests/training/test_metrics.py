@@ -179,16 +179,35 @@ def test_thresholds_keep_their_promises_and_never_cross(case, wanted: float) -> 
     assert rates(labels, single, float(np.float32(fracture))).specificity.value >= wanted - 1e-9
 
 
-def test_thresholds_are_the_highest_and_the_lowest_that_serve() -> None:
-    random = np.random.default_rng(5)
-    labels = np.r_[np.zeros(100, int), np.ones(40, int)]
-    probabilities = np.r_[random.beta(2, 4, 100), random.beta(4, 2, 40)]
-    suspicion, fracture = choose_thresholds(labels, probabilities)
-    grid = np.unique(probabilities)
-    serving = [t for t in grid if rates(labels, probabilities, t).sensitivity.value >= 0.95]
-    sparing = [t for t in grid if rates(labels, probabilities, t).specificity.value >= 0.95]
-    assert rates(labels, probabilities, suspicion).confusion == rates(labels, probabilities, max(serving)).confusion
-    assert rates(labels, probabilities, fracture).confusion == rates(labels, probabilities, min(sparing)).confusion
+def test_thresholds_are_the_highest_and_the_lowest_that_serve_but_for_what_they_give_up() -> None:
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        labels = np.r_[np.zeros(400, int), np.ones(200, int)]
+        probabilities = np.r_[random.beta(2, 4, 400), random.beta(4, 2, 200)]
+        suspicion, fracture = choose_thresholds(labels, probabilities)
+        served, spared = rates(labels, probabilities, suspicion), rates(labels, probabilities, fracture)
+        grid = [rates(labels, probabilities, t) for t in np.unique(probabilities)]
+        highest = max(at.specificity.value for at in grid if at.sensitivity.value >= 0.95)
+        lowest = max(at.sensitivity.value for at in grid if at.specificity.value >= 0.95)
+        assert 0 <= highest - served.specificity.value <= 0.01 + 1e-9
+        assert 0 <= lowest - spared.sensitivity.value <= 0.01 + 1e-9
+
+
+def test_thresholds_of_few_pictures_give_nothing_up() -> None:
+    labels = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    probabilities = np.array([0.1, 0.3, 0.31, 0.6, 0.32, 0.7, 0.8, 0.9])
+    suspicion, fracture = choose_thresholds(labels, probabilities, sensitivity=1.0, specificity=1.0)
+    assert suspicion == pytest.approx(0.315)
+    assert fracture == pytest.approx(0.65)
+
+
+def test_a_threshold_stands_in_the_widest_gap_it_can_have() -> None:
+    # one of 100 normals may be given up: below 0.5 there is a narrow gap, and a wide one behind one normal more
+    labels = np.r_[np.zeros(100, int), np.ones(20, int)]
+    probabilities = np.r_[np.full(98, 0.1), 0.499, 0.6, np.full(20, 0.5)]
+    suspicion, fracture = choose_thresholds(labels, probabilities, sensitivity=1.0, specificity=1.0)
+    assert suspicion == pytest.approx((0.1 + 0.499) / 2)
+    assert fracture == pytest.approx(0.8)
 
 
 def test_thresholds_need_both_classes() -> None:
