@@ -7,6 +7,7 @@ most, so the short formats are tried from several strides on, with float32 befor
 
 from __future__ import annotations
 
+import gc
 import statistics
 import tempfile
 import time
@@ -67,15 +68,13 @@ def choose_precision(
     formats = [Compute(dtype, stride) for dtype in dtypes for stride in STRIDES]
     looked_at = images[:: max(1, len(images) // _LOOKED_AT)][:_LOOKED_AT]
     with tempfile.TemporaryDirectory() as scratch:
-        runs: dict[Compute, Run] = {}
-        for compute in (FLOAT32, *formats):
-            folder = Path(scratch) / str(compute)
-            folder.mkdir()
-            write_saved_model(network, answering, folder, half_constants=False, compute=compute)
-            runs[compute] = _run(folder)
-        times = _times(runs, looked_at)
-        answers = {compute: _answers(run, looked_at) for compute, run in runs.items()}
-        trials = tuple(_trial(compute, answers, times) for compute in formats)
+
+        def version(compute: Compute) -> _Version:
+            return _Version(network, answering, compute, Path(scratch))
+
+        exact = version(FLOAT32)
+        known = _answers(exact.run, looked_at)
+        trials = tuple(_tried(version(compute), exact, known, looked_at) for compute in formats)
     return fastest(trials), trials
 
 
@@ -96,37 +95,49 @@ def described(compute: Compute, trials: Sequence[Trial], *, half_constants: bool
     return told
 
 
-def _run(folder: Path) -> Run:
-    loaded = tf.saved_model.load(str(folder))
-    signature = loaded.signatures[contract.SIGNATURE_IMAGE]
+class _Version:
+    """The network as a SavedModel in one format, loaded as a server loads it.
 
-    def run(images: NDArray[np.uint8], _kept: Any = loaded) -> Mapping[str, Any]:
-        answer: Mapping[str, Any] = signature(tf.constant(images))
+    A large network takes gigabytes in each format, and what TensorFlow is done with refers to itself in circles: it is
+    cleared away before it piles up.
+    """
+
+    def __init__(self, network: keras.Model, answering: Answering, compute: Compute, scratch: Path) -> None:
+        self.compute = compute
+        gc.collect()
+        with tempfile.TemporaryDirectory(dir=scratch) as folder:
+            write_saved_model(network, answering, Path(folder), half_constants=False, compute=compute)
+            gc.collect()
+            self._loaded = tf.saved_model.load(folder)
+
+    def run(self, images: NDArray[np.uint8]) -> Mapping[str, Any]:
+        """Return its answer to ``images`` uint8 [N,S,S,1]."""
+        answer: Mapping[str, Any] = self._loaded.signatures[contract.SIGNATURE_IMAGE](tf.constant(images))
         return answer
 
-    return run
+
+def _tried(version: _Version, exact: _Version, known: Mapping[str, NDArray[Any]], images: NDArray[np.uint8]) -> Trial:
+    """Return how ``version`` does beside the ``exact`` one, whose answers are ``known``."""
+    speed = statistics.geometric_mean([_speed(version, exact, batch, images) for batch in _BATCHES])
+    return _trial(version.compute, speed, known, _answers(version.run, images))
 
 
-def _times(runs: Mapping[Compute, Run], images: NDArray[np.uint8]) -> dict[tuple[Compute, int], float]:
-    """Return the median seconds of each format at each batch; by turns, so that all meet the same disturbances."""
-    taken: dict[tuple[Compute, int], list[float]] = {(compute, batch): [] for batch in _BATCHES for compute in runs}
+def _speed(version: _Version, exact: _Version, batch: int, images: NDArray[np.uint8]) -> float:
+    """Return how many times as fast ``version`` is; by turns, so that both meet the same disturbances."""
+    given = np.resize(images, (batch, *images.shape[1:]))
+    taken: dict[_Version, list[float]] = {exact: [], version: []}
     for turn in range(_ROUNDS + 1):
-        for (compute, batch), seconds in taken.items():
-            given = np.resize(images, (batch, *images.shape[1:]))
+        for asked, seconds in taken.items():
             started = time.perf_counter()
-            runs[compute](given)[contract.PROBABILITY].numpy()
+            asked.run(given)[contract.PROBABILITY].numpy()
             if turn:  # the first turn builds kernels
                 seconds.append(time.perf_counter() - started)
-    return {way: statistics.median(seconds) for way, seconds in taken.items()}
+    return statistics.median(taken[exact]) / statistics.median(taken[version])
 
 
 def _trial(
-    compute: Compute,
-    answers: Mapping[Compute, Mapping[str, NDArray[Any]]],
-    times: Mapping[tuple[Compute, int], float],
+    compute: Compute, speed: float, exact: Mapping[str, NDArray[Any]], short: Mapping[str, NDArray[Any]]
 ) -> Trial:
-    speed = statistics.geometric_mean([times[FLOAT32, batch] / times[compute, batch] for batch in _BATCHES])
-    exact, short = answers[FLOAT32], answers[compute]
     moved = float(np.max(np.abs(exact[contract.PROBABILITY] - short[contract.PROBABILITY])))
     within = [told[contract.NOVELTY] <= 1 for told in (exact, short)]
     flips = int(np.sum((exact[contract.FINDING] != short[contract.FINDING]) | (within[0] != within[1])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from export import contract
+from export import contract, precision
 from export.fold import FLOAT32, Compute, fold_batch_norm
 from export.golden import drawn_pictures
-from export.precision import Trial, choose_precision, described, fastest
+from export.precision import STRIDES, Trial, choose_precision, described, fastest
 from export.savedmodel import Answering, write_saved_model
 from tests.export.networks import small_network
 from training.model import FEATURES
@@ -105,6 +106,20 @@ def test_a_format_is_held_against_the_answers_of_float32(
     assert trial.moved == pytest.approx(moved, abs=1e-4)
     assert trial.speed > 0
     assert chosen == FLOAT32, "random weights do not answer alike in both"
+
+
+def test_no_more_than_two_formats_are_in_memory_at_once(
+    network: keras.Model, answering: Answering, images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive: list[int] = []
+
+    def counted(*arguments: Any, **settings: Any) -> None:
+        alive.append(sum(isinstance(thing, precision._Version) for thing in gc.get_objects()))
+        write_saved_model(*arguments, **settings)
+
+    monkeypatch.setattr(precision, "write_saved_model", counted)
+    choose_precision(network, answering, images[:2])
+    assert alive == [1, *[2] * len(STRIDES)], "float32 stays, the others come one after another"
 
 
 @pytest.mark.parametrize(
