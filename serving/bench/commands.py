@@ -89,8 +89,8 @@ def bench_export(
 ) -> None:
     """Run one network as Keras, as a plain SavedModel and as osteo exports it; with ONNX Runtime and OpenVINO too.
 
-    Default: the network that ships, and resnet152v2 with random weights. All ways run in this process and take turns;
-    each is held against the plain SavedModel, and its probabilities against Keras' own. What is not installed is said:
+    Default: the network that ships, and resnet152v2 with random weights. All ways run in this process, each in turns
+    with the plain SavedModel; its probabilities are held against Keras' own. What is not installed is said:
     pip install '.[bench]' brings it.
 
     Example: osteo bench export --network default --rounds 20 --out export.png

@@ -7,6 +7,7 @@ Compared are medians; how far each way's probabilities are from Keras' own stand
 
 from __future__ import annotations
 
+import gc
 import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from rich.table import Table
 
 from serving.bench import plots
 from serving.bench.networks import Network, pictures
-from serving.bench.runtimes import PLAIN, PREDICT, Run, ways
+from serving.bench.runtimes import PLAIN, Run, plain, predict, ways
 from serving.bench.summary import Taken, ratio, rounded, say, take_turns
 
 _LOOKED_AT: Final = 8
@@ -30,29 +31,43 @@ Times = dict[tuple[str, int], Taken]
 
 
 def measure(network: Network, batches: Sequence[int], seconds: float, rounds: int) -> dict[str, Any]:
-    """Return times of every way at every batch size, how they compare, and how far the answers differ."""
+    """Return times of every way at every batch size, how they compare, and how far the answers differ.
+
+    Each way takes turns with the plain SavedModel alone and is cleared away before the next is built.
+    """
     say(f"Building and exporting {network.name}, {network.size} px …")
     looked_at = pictures(_LOOKED_AT, network.size)
+    known = predict(network)(looked_at)
+    told: dict[str, Any] = {}
+    pooled = {batch: Taken() for batch in batches}
     with tempfile.TemporaryDirectory() as scratch:
-        runs = dict(ways(network, Path(scratch)))
-        answers = {name: run(looked_at) for name, run in runs.items()}
-        taken: Times = {(name, batch): Taken() for batch in batches for name in runs}
-        arms = [
-            partial(_turn, runs[name], np.resize(looked_at, (batch, *looked_at.shape[1:])), seconds, into)
-            for (name, batch), into in taken.items()
-        ]
-        take_turns(arms, rounds, network.name)
-    return {
-        "network": network.name,
-        "input_size": network.size,
-        "ways": {
-            name: {
-                "batches": {str(batch): _figures(taken, name, batch) for batch in batches},
-                "probability_off": rounded(float(np.max(np.abs(answers[name] - answers[PREDICT]))), 2),
+        run_plain = plain(network, Path(scratch))
+        told[PLAIN] = {"probability_off": _off(run_plain(looked_at), known)}
+        for name, run in ways(network, Path(scratch)):
+            taken: Times = {(way, batch): Taken() for batch in batches for way in (PLAIN, name)}
+            arms = [
+                partial(_turn, run_plain if way == PLAIN else run, _batch(looked_at, batch), seconds, into)
+                for (way, batch), into in taken.items()
+            ]
+            take_turns(arms, rounds, f"{network.name}, {name}")
+            told[name] = {
+                "batches": {str(batch): _figures(taken[name, batch], taken[PLAIN, batch], batch) for batch in batches},
+                "probability_off": _off(run(looked_at), known),
             }
-            for name in runs
-        },
-    }
+            for batch, into in pooled.items():
+                into.extend(taken[PLAIN, batch])
+            del run, arms
+            gc.collect()
+    told[PLAIN]["batches"] = {str(batch): _figures(into, into, batch) for batch, into in pooled.items()}
+    return {"network": network.name, "input_size": network.size, "ways": told}
+
+
+def _batch(images: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
+    return np.resize(images, (count, *images.shape[1:]))
+
+
+def _off(answers: NDArray[np.float32], known: NDArray[np.float32]) -> float | None:
+    return rounded(float(np.max(np.abs(answers - known))), 2)
 
 
 def _turn(run: Run, images: NDArray[np.uint8], seconds: float, into: Taken) -> None:
@@ -60,13 +75,13 @@ def _turn(run: Run, images: NDArray[np.uint8], seconds: float, into: Taken) -> N
     into.add(lambda: run(images), seconds)
 
 
-def _figures(taken: Times, name: str, batch: int) -> dict[str, Any]:
-    mine, plain = taken[name, batch], taken[PLAIN, batch]
+def _figures(mine: Taken, beside: Taken, batch: int) -> dict[str, Any]:
+    """Return the figures of ``mine``; ``beside`` is what the plain SavedModel took in turns with it."""
     return {
         **mine.figures(),
         "ms_a_picture": rounded(statistics.median(mine.wall) / batch * 1e3),
-        "times_as_fast_as_plain": ratio(plain.wall, mine.wall),
-        "cpu_ratio_to_plain": ratio(plain.cpu, mine.cpu),
+        "times_as_fast_as_plain": ratio(beside.wall, mine.wall),
+        "cpu_ratio_to_plain": ratio(beside.cpu, mine.cpu),
     }
 
 

@@ -27,6 +27,7 @@ Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 PREDICT: Final = "Keras predict"
 PLAIN: Final = "Keras SavedModel"
+_PLAIN_FOLDER: Final = "plain"
 EXPORTED: Final = (FLOAT32, *(Compute("bfloat16", stride) for stride in sorted(STRIDES, reverse=True)))
 """What `osteo export` may choose to compute in on a CPU, from the most exact to the fastest."""
 ONNX: Final = "ONNX Runtime"
@@ -38,16 +39,25 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
 """What has to be installed for a runtime that is no part of this project."""
 
 
+def plain(network: Network, scratch: Path) -> Run:
+    """Return the network as Keras' own SavedModel, which is written into ``scratch`` for the runtimes of others too."""
+    import tensorflow as tf
+
+    network.keras.export(str(scratch / _PLAIN_FOLDER), verbose=False)
+    loaded = tf.saved_model.load(str(scratch / _PLAIN_FOLDER))  # kept whole, for a function does not keep its variables
+    return lambda images: _probability(loaded.serve(tf.constant(images, tf.float32))[LOGIT].numpy())
+
+
 def ways(network: Network, scratch: Path) -> Iterator[tuple[str, Run]]:
-    """Yield every way that is installed, by name; what is not is said. Models are written into ``scratch``."""
-    yield PREDICT, _predict(network)
-    plain = scratch / "plain"
-    network.keras.export(str(plain), verbose=False)
-    yield PLAIN, _saved_model(plain)
+    """Yield every other way that is installed, by name; what is not is said. Models are written into ``scratch``.
+
+    One is built when the one before has been dealt with: a large network takes gigabytes in each.
+    """
+    yield PREDICT, predict(network)
     for compute in EXPORTED:
         yield f"osteo export, {compute}", _exported(exported(network, scratch / str(compute), compute))
     foreign = {ONNX: partial(_onnx, network, scratch / "network.onnx")}
-    foreign |= {name: partial(_openvino, plain, precision) for name, precision in OPENVINO.items()}
+    foreign |= {name: partial(_openvino, scratch / _PLAIN_FOLDER, precision) for name, precision in OPENVINO.items()}
     trial = np.zeros((1, network.size, network.size, 1), np.uint8)
     for name, build in foreign.items():
         if installed(name):
@@ -68,19 +78,13 @@ def installed(name: str) -> bool:
     return not missing
 
 
-def _predict(network: Network) -> Run:
+def predict(network: Network) -> Run:
+    """Return Keras' own ``predict``, against whose answers the other ways are held."""
     return lambda images: _probability(network.keras.predict(images, batch_size=len(images), verbose=0)[LOGIT])
 
 
-def _saved_model(folder: Path) -> Run:
-    import tensorflow as tf
-
-    loaded = tf.saved_model.load(str(folder))  # kept whole, for a function does not keep its variables
-    return lambda images: _probability(loaded.serve(tf.constant(images, tf.float32))[LOGIT].numpy())
-
-
 def _exported(folder: Path) -> Run:
-    run, place = raw.load(folder), contract.OUTPUTS.index(contract.PROBABILITY)
+    run, place = raw.load(folder, as_written=True), contract.OUTPUTS.index(contract.PROBABILITY)
     return lambda images: np.asarray(run(images)[place], np.float32)
 
 
@@ -104,13 +108,13 @@ def _by_rank(outputs: Any) -> int:
     return next(index for index, told in enumerate(outputs) if len(told.shape) == 1)
 
 
-def _openvino(plain: Path, precision: str) -> Run:
+def _openvino(folder: Path, precision: str) -> Run:
     import openvino
 
     core = openvino.Core()
     settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
     settings["INFERENCE_NUM_THREADS"] = str(_cores())
-    model = core.compile_model(openvino.convert_model(str(plain)), "CPU", settings)
+    model = core.compile_model(openvino.convert_model(str(folder)), "CPU", settings)
     request = model.create_infer_request()
     logit = next(told for told in model.outputs if len(told.partial_shape) == 1)
     return lambda images: _probability(request.infer(images.astype(np.float32))[logit])

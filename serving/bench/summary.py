@@ -98,6 +98,11 @@ class Taken:
             self.cpu.append(time.process_time() - used)
             self.wall.append(time.perf_counter() - started)
 
+    def extend(self, more: Taken) -> None:
+        """Count the calls of ``more`` too."""
+        self.wall.extend(more.wall)
+        self.cpu.extend(more.cpu)
+
     def figures(self) -> dict[str, float | int | None]:
         """Return the percentiles and the median of the CPU time in milliseconds, for JSON."""
         return {**summarise(self.wall).figures(), "cpu_ms": rounded(statistics.median(self.cpu) * 1e3)}

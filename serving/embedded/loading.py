@@ -9,6 +9,7 @@ from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 from serving.embedded.batching import BatchingRunner, BatchScheduler
 from serving.embedded.batching_options import BatchingOptions, check, global_options, per_model_options
 from serving.embedded.metrics import Metrics
+from serving.embedded.number_format import has_bfloat16
 from serving.embedded.options import ServerOptions
 from serving.embedded.protos import read_text_proto
 from serving.embedded.servable import Runner, Servable, give_back_memory, load_saved_model
@@ -50,6 +51,7 @@ class Loader:
         self._metrics = metrics
         self._config = session_config(options)
         self._tags = [tag for tag in options.saved_model_tags.split(",") if tag]
+        self._widened = not has_bfloat16()
         self._batching = global_options(options)
         self._scheduler: BatchScheduler | None = None
         if self._batching is not None:
@@ -62,7 +64,7 @@ class Loader:
         batching = self._batching_of(path)
         started = time.perf_counter()
         try:
-            signatures, session = load_saved_model(path, self._tags, self._config)
+            signatures, session = load_saved_model(path, self._tags, self._config, widened=self._widened)
         except ServingError:
             self._metrics.load_attempt_count.add(path, "fail")
             raise

@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import gc
 import itertools
+import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,10 @@ from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef, SignatureDef
 from tensorflow.python.client import pywrap_tf_session
 from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 
+from serving.embedded.number_format import widen
 from serving.embedded.status import Code, ServingError
+
+log = logging.getLogger("serving.embedded")
 
 Tensor = npt.NDArray[np.generic]
 
@@ -160,12 +164,13 @@ def from_tensorflow(error: tf.errors.OpError) -> ServingError:
 
 
 def load_saved_model(
-    path: str, tags: Sequence[str], config: ConfigProto
+    path: str, tags: Sequence[str], config: ConfigProto, *, widened: bool = False
 ) -> tuple[dict[str, SignatureDef], SessionRunner]:
     """Load the SavedModel in `path` into a session of its own: graph, variables, assets and its init op.
 
-    Returns its signatures too, copied: a part of a message keeps the whole of it in memory, here the graph. Raises
-    ServingError with the code and the words of TensorFlow's C++ loader (cc/saved_model/loader.cc).
+    Returns its signatures too, copied: a part of a message keeps the whole of it in memory, here the graph. `widened`
+    computes in float32 what the graph computes in bfloat16 (see number_format). Raises ServingError
+    with the code and the words of TensorFlow's C++ loader (cc/saved_model/loader.cc).
     """
     if not any(tf.io.gfile.exists(f"{path}/{name}") for name in ("saved_model.pb", "saved_model.pbtxt")):
         text = (
@@ -176,7 +181,9 @@ def load_saved_model(
     session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
     try:
         loader = SavedModelLoader(path)
-        meta_graph = loader.get_meta_graph_def_from_tags(list(tags))
+        meta_graph = loader.get_meta_graph_def_from_tags(list(tags))  # the loader's own, which it then imports
+        if widened and widen(meta_graph):
+            log.info("computing in float32, the processor has no bfloat16 path=%s", path)
         with session.graph.as_default():
             saver, _ = loader.load_graph(session.graph, list(tags))
             if _has_variables(meta_graph) or tf.io.gfile.exists(f"{path}/{VARIABLES_INDEX}"):

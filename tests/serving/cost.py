@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+from serving.embedded.number_format import has_bfloat16
 from serving.embedded.servable import load_saved_model
 from tests.serving.server_process import ENVIRONMENT, ROOT, Address, Client, predict_request, start, write_models
 
@@ -110,7 +111,7 @@ def share(address: Address, version: Path, alias: str, pairs: int) -> dict[str, 
     from tensorflow.core.protobuf.config_pb2 import ConfigProto
 
     picture = np.random.default_rng(0).integers(0, 256, (1, SIDE, SIDE, 1), np.uint8)
-    signatures, run = load_saved_model(str(version), ["serve"], ConfigProto())
+    signatures, run = load_saved_model(str(version), ["serve"], ConfigProto(), widened=not has_bfloat16())
     definition = signatures["serving_default"]
     feeds = {definition.inputs[alias].name: picture}
     fetches = [output.name for _, output in sorted(definition.outputs.items())]
