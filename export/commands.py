@@ -150,7 +150,7 @@ def publish_version(
 ) -> None:
     """Copy an exported SavedModel into the versions, whole or not at all, with a manifest; never overwrite one.
 
-    Example: osteo versions publish models/fracture/9 --base gs://models/fracture
+    Example: osteo versions publish models/fracture/10 --base gs://models/fracture
     """
     from export.registry import publish_folder
 
