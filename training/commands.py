@@ -14,7 +14,7 @@ Data = Annotated[list[Path], typer.Option("--data", help="Data set folder; give 
 
 
 def _ask_for_onednn() -> None:
-    """Have TensorFlow, which is imported after this, train with oneDNN on every processor that can.
+    """Have TensorFlow, which is imported after this, compute with oneDNN on every processor that can.
 
     By itself it does so only on newer ones. Others read single pictures faster without, so servers are not told.
     """
@@ -128,6 +128,7 @@ def validate(
 
     from rich.console import Console
 
+    _ask_for_onednn()
     from training.fit import WEIGHTS
     from training.validation_report import report_on, report_table
 
