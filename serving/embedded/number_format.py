@@ -1,8 +1,8 @@
 """A graph that computes in bfloat16, on a processor without instructions for it: computed in float32 instead.
 
-There TensorFlow turns every bfloat16 into float32 and back around each operation, which takes the default model nearly
-twice as long as float32 throughout. Only graphs are changed whose bfloat16 comes in and goes out through casts, so that
-signatures, variables and the bits of constants stay as they are.
+There TensorFlow takes up to nearly twice as long for the default model as in float32, and its answers are farther from
+float32's than those of a processor that has the instructions (docs/LOG.md). Only graphs are changed whose bfloat16
+comes in and goes out through casts, so that signatures, variables and the bits of constants stay as they are.
 """
 
 import itertools
