@@ -69,7 +69,7 @@ def widen(meta_graph: MetaGraphDef) -> bool:
     float32 is left as it is.
     """
     graph = meta_graph.graph_def
-    nodes = [node for node in _nodes(meta_graph) if _is_short(node)]
+    nodes = [node for node in all_nodes(meta_graph) if _is_short(node)]
     signatures = meta_graph.signature_def.values()
     told = itertools.chain(*(itertools.chain(one.inputs.values(), one.outputs.values()) for one in signatures))
     of_functions = itertools.chain(
@@ -85,7 +85,8 @@ def widen(meta_graph: MetaGraphDef) -> bool:
     return True
 
 
-def _nodes(meta_graph: MetaGraphDef) -> Iterator[NodeDef]:
+def all_nodes(meta_graph: MetaGraphDef) -> Iterator[NodeDef]:
+    """Return the nodes of the graph, then those of its functions."""
     graph = meta_graph.graph_def
     return itertools.chain(graph.node, *(function.node_def for function in graph.library.function))
 

@@ -8,7 +8,6 @@ dtypes and refuses shapes on the Python side, which the real server does not.
 import contextlib
 import ctypes
 import gc
-import itertools
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +24,7 @@ from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef, SignatureDef
 from tensorflow.python.client import pywrap_tf_session
 from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 
-from serving.embedded.number_format import widen
+from serving.embedded.number_format import all_nodes, widen
 from serving.embedded.status import Code, ServingError
 
 log = logging.getLogger("serving.embedded")
@@ -198,9 +197,7 @@ def load_saved_model(
 
 def _has_variables(meta_graph: MetaGraphDef) -> bool:
     """Return whether the graph or one of its functions makes variables: then they must have been saved with it."""
-    graph = meta_graph.graph_def
-    nodes = itertools.chain(graph.node, *(function.node_def for function in graph.library.function))
-    return any(node.op in _VARIABLE_OPS for node in nodes)
+    return any(node.op in _VARIABLE_OPS for node in all_nodes(meta_graph))
 
 
 def _innermost(error: tf.errors.OpError) -> tf.errors.OpError:

@@ -13,11 +13,12 @@ from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from export.golden import GOLDEN, read_golden
+from export.versions import newest
 from serving.embedded.number_format import has_bfloat16, widen
 from serving.embedded.servable import load_saved_model
 from tests.serving.saved_models import Signature, save
 
-SHIPPED = next(path for path in (Path(__file__).parents[2] / "models/fracture").iterdir() if path.name.isdigit())
+SHIPPED = newest(Path(__file__).parents[2] / "models/fracture")
 
 
 def meta_graph(folder: Path) -> MetaGraphDef:
