@@ -12,6 +12,8 @@ from training.commands import Data
 
 MODELS: Final = Path(__file__).resolve().parents[1] / "models" / "fracture"
 
+_STRIDES: Final = (4, 8, 16)
+
 Base = Annotated[str, typer.Option(help="Folder of the versions, or a path of object storage (gs://, s3://).")]
 
 versions_app = typer.Typer(
@@ -32,19 +34,31 @@ def export(
     precision: Annotated[
         Precision, typer.Option(help="What it computes in; auto measures on this machine and keeps what answers alike.")
     ] = "auto",
+    stride: Annotated[
+        int | None, typer.Option("--from-stride", help="Keep maps finer than this stride in float32: 4, 8 or 16.")
+    ] = None,
 ) -> None:
     """Publish trained weights as the next version, calibrated on the data's val split.
 
+    A short format that auto would not choose on this machine, for want of
+    instructions for one, can be asked for: it is then not measured.
+
     Example: osteo export runs/fracture --data fracatlas --data bonedata
+
+    Example: osteo export runs/fracture --data fracatlas --precision bfloat16 --from-stride 8
     """
     from rich.console import Console
 
-    from export.release import Report, release_weights
+    from export.fold import Compute
+    from export.release import ReleaseError, Report, release_weights
     from training.report import json_line, table
 
+    if stride is not None and (precision in ("auto", "float32") or stride not in _STRIDES):
+        raise ReleaseError("--from-stride is 4, 8 or 16, and goes with --precision bfloat16 or float16.")
     weights = [run / "best.npz" if run.is_dir() else run for run in runs]
     asked = Report(data, outside, folds) if report else Report(folds=folds)
-    folder, evaluations = release_weights(weights, data, base, version=version, report=asked, precision=precision)
+    compute = None if precision == "auto" else Compute(precision, stride or 1)
+    folder, evaluations = release_weights(weights, data, base, version=version, report=asked, compute=compute)
     for evaluation in evaluations:
         Console().print(table(evaluation))
     typer.echo(f"Published {folder}")

@@ -110,7 +110,7 @@ def release_weights(
     *,
     version: int | None = None,
     report: Report | None = None,
-    precision: contract.Precision = "float32",
+    compute: Compute | None = FLOAT32,
 ) -> tuple[Path, list[Evaluation]]:
     """Publish the weights of training runs, read together as their mean (``training.ensemble``) where several.
 
@@ -134,7 +134,7 @@ def release_weights(
     tested = tuple(folder for folder in asked.folders if any(case.split == "test" for case in load(folder)))
     splits = load_splits(folders, members[0].recipe)
     asked = replace(asked, folders=tested)
-    return release(together, members, splits, base, report=asked, version=version, precision=precision)
+    return release(together, members, splits, base, report=asked, version=version, compute=compute)
 
 
 def release(
@@ -146,16 +146,18 @@ def release(
     report: Report,
     version: int | None = None,
     half_constants: bool = True,
-    precision: contract.Precision = "float32",
+    compute: Compute | None = FLOAT32,
 ) -> tuple[Path, list[Evaluation]]:
     """Publish ``network``, the mean of ``members``, under ``base``; return its folder and the report's evaluations.
 
-    With precision "auto" validation pictures and this machine choose it (``export.precision``).
+    With ``compute`` None validation pictures and this machine choose it (``export.precision``).
     Raises ``ReleaseError`` or ``VersionError``; nothing half-written stays behind.
     """
     folds = read_cross_validation(report.folds) if report.folds else {}
     answering, rule = calibrate(network, splits.train, splits.val)
-    compute, trials = _precision(network, answering, splits.val, precision)
+    trials: tuple[Trial, ...] = ()
+    if compute is None:
+        compute, trials = choose_precision(network, answering, splits.val.images)
     evaluations: list[Evaluation] = []
 
     def build(folder: Path) -> None:
@@ -175,12 +177,6 @@ def release(
         write_golden(folder, card.input_size, TOLERANCE if compute == FLOAT32 else SHORT_TOLERANCE)
 
     return publish(base, build, version=version), evaluations
-
-
-def _precision(
-    network: keras.Model, answering: Answering, val: PreparedCases, asked: contract.Precision
-) -> tuple[Compute, tuple[Trial, ...]]:
-    return choose_precision(network, answering, val.images) if asked == "auto" else (Compute(asked), ())
 
 
 def _for_card(metrics: Mapping[str, Metric]) -> dict[str, contract.Metric]:

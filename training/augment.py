@@ -6,7 +6,7 @@ Every random number is drawn statelessly from the step's seed, so a resumed run 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import tensorflow as tf
@@ -40,6 +40,12 @@ class Augmentation:
     blank_border: float = 0.06
     blank_patches: int = 2
     unwarped: float = 0.0
+
+    @property
+    def mirrors_at_most(self) -> bool:
+        """Whether a picture is shown as it is or mirrored, and not otherwise changed."""
+        others = {**asdict(self), "flip_horizontal": 0, "flip_vertical": 0, "unwarped": 0}
+        return not any(others.values())
 
 
 def augment(images: Tensor, masks: Tensor, seed: Tensor, how: Augmentation) -> tuple[Tensor, Tensor]:

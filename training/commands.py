@@ -90,6 +90,10 @@ def crossval(
         Path | None,
         typer.Option("--from", help="Weights (.npz) that never saw the set, or a finished cross-validation's run."),
     ] = None,
+    together: Annotated[
+        list[Path] | None,
+        typer.Option(help="Run of a finished cross-validation; of several, read the mean and train nothing."),
+    ] = None,
 ) -> None:
     """Cross-validate a recipe on a small set: each radiograph is read by a network that never saw its group.
 
@@ -98,6 +102,9 @@ def crossval(
 
     Example: osteo crossval --config fracture --data fracatlas --data bonedata
     --of bonedata --from models/weights/fracture-body.npz
+
+    Example: osteo crossval --data fracatlas --data bonedata --of bonedata
+    --together runs/fracture-folds --together runs/other-folds
     """
     import json
     from dataclasses import replace
@@ -105,13 +112,16 @@ def crossval(
     from rich.console import Console
 
     _ask_for_onednn()
-    from training.crossval import cross_validate, table
+    from training.crossval import cross_validate, read_together, table
     from training.recipe import load_recipe
 
-    recipe = load_recipe(config)
-    recipe = replace(recipe, start=str(start) if start else recipe.start)
     console = Console()
-    result = cross_validate(recipe, data, of, folds, run or Path("runs") / f"{recipe.name}-folds", console)
+    if together:
+        result = read_together(together, data, of, run or Path("runs") / "together", console)
+    else:
+        recipe = load_recipe(config)
+        recipe = replace(recipe, start=str(start) if start else recipe.start)
+        result = cross_validate(recipe, data, of, folds, run or Path("runs") / f"{recipe.name}-folds", console)
     console.print(table(result))
     typer.echo(json.dumps(result.as_dict()))
 

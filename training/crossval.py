@@ -20,11 +20,12 @@ from rich.table import Table
 from training.calibration import calibrated, fit_temperature
 from training.datasets import PASTED, Case, DataError, PreparedCases, folds, prepare_cases
 from training.fit import WEIGHTS, fit
+from training.kept import ACROSS, Kept
 from training.metrics import Metric, auc, average_precision
 from training.model import LOGIT, build_model
 from training.recipe import Recipe
-from training.run import CACHE, load_cases, to_train
-from training.validate import best_reading, outputs
+from training.run import CACHE, load_cases, to_train, val_cases
+from training.validate import better_of, both_ways
 from training.weights import load_weights, recipe_of
 
 RESULT: Final = "crossval.json"
@@ -60,11 +61,7 @@ def cross_validate(
     """
     start = Path(recipe.start) if recipe.start else None
     earlier = start if start is not None and start.is_dir() else None
-    cases = load_cases(folders)
-    held = [case for case in cases if case.source == source]
-    others = [case for case in cases if case.source != source]
-    if not held:
-        raise DataError(f"None of the data folders is called {source}; name the set to cross-validate with --of.")
+    held, others = _apart(folders, source)
     if any(case.source == source + PASTED for case in others):
         raise DataError(f"{source}{PASTED} was made from {source}: each fold would train on what it holds out.")
     if earlier is None:
@@ -78,6 +75,7 @@ def cross_validate(
     size = recipe.model.input_size
     everything = prepare_cases([*always, *held], size, cache)
     prepared_val = prepare_cases(val, size, cache)
+    kept = Kept(console)
     probability = np.zeros(len(held))
     fold_of = np.zeros(len(held), np.int64)
     for index, rows in enumerate(folds(held, count, recipe.seed)):
@@ -89,11 +87,65 @@ def cross_validate(
         name = f"fold-{index + 1}"
         folder = run / name
         begun = recipe if earlier is None else replace(recipe, start=str(earlier / name / WEIGHTS))
-        probability[rows] = _fold(begun, train, prepared_val, everything.subset(asked), folder, console)
+        fit(begun, train, prepared_val, folder, console=console, kept=kept)
+        probability[rows] = _read([folder / WEIGHTS], prepared_val, everything.subset(asked), kept)
         fold_of[rows] = index
-    result = _figures(recipe, held, probability, fold_of, count)
+    return _write(_figures(recipe.name, held, probability, fold_of, count), run)
+
+
+def read_together(
+    runs: Sequence[Path], folders: Sequence[Path], source: str, run: Path, console: Console, cache: Path = CACHE
+) -> CrossValidation:
+    """Return the figures of ``source`` read by the mean of the networks of finished cross-validations, fold by fold.
+
+    Nothing is trained. Writes ``run/crossval.json``. Raises ``DataError`` where a cross-validation is not finished or
+    held out other radiographs than the first.
+    """
+    count = min(_count(each, source) for each in runs)
+    firsts = [recipe_of(each / "fold-1" / WEIGHTS) for each in runs]
+    seed, size = firsts[0].seed, firsts[0].model.input_size
+    held, others = _apart(folders, source)
+    if any(first.model.input_size != size for first in firsts):
+        raise DataError("Networks can be read together only at one input size, and these differ in it.")
+    for each in runs:
+        _refuse_other_folds(each, held, count, seed)
+    prepared, val = prepare_cases(held, size, cache), prepare_cases(val_cases(others), size, cache)
+    kept = Kept(console)
+    probability = np.zeros(len(held))
+    fold_of = np.zeros(len(held), np.int64)
+    for index, rows in enumerate(folds(held, count, seed)):
+        console.print(f"Fold {index + 1} of {count}: {len(rows)} radiographs of {source}, {len(runs)} networks.")
+        files = [each / f"fold-{index + 1}" / WEIGHTS for each in runs]
+        probability[rows] = _read(files, val, prepared.subset(rows), kept)
+        fold_of[rows] = index
+    name = " + ".join(first.name for first in firsts)
+    return _write(_figures(name, held, probability, fold_of, count), run)
+
+
+def _apart(folders: Sequence[Path], source: str) -> tuple[list[Case], list[Case]]:
+    """Return the cases of ``source`` and those of the other sets."""
+    cases = load_cases(folders)
+    held = [case for case in cases if case.source == source]
+    if not held:
+        raise DataError(f"None of the data folders is called {source}; name the set to cross-validate with --of.")
+    return held, [case for case in cases if case.source != source]
+
+
+def _write(result: CrossValidation, run: Path) -> CrossValidation:
+    run.mkdir(parents=True, exist_ok=True)
     (run / RESULT).write_text(json.dumps(result.as_dict(), indent=1) + "\n", encoding="utf-8")
     return result
+
+
+def _count(run: Path, source: str) -> int:
+    """Return how many folds of ``source`` the finished cross-validation in ``run`` has."""
+    try:
+        told = json.loads((run / RESULT).read_text(encoding="utf-8"))
+        if told["source"] != source:
+            raise DataError(f"{run} holds a cross-validation of {told['source']}, not of {source}.")
+        return int(told["count"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{run} holds no finished cross-validation: no {RESULT} in it.") from error
 
 
 def table(result: CrossValidation) -> Table:
@@ -121,27 +173,33 @@ def read_cross_validation(file: Path) -> dict[str, Metric]:
         raise DataError(f"{file} is not a result of: osteo crossval") from error
 
 
-def _fold(
-    recipe: Recipe, train: PreparedCases, val: PreparedCases, asked: PreparedCases, run: Path, console: Console
-) -> NDArray[np.float64]:
-    """Train one fold and return the calibrated probabilities of the cases held out, float64 [N]."""
-    fit(recipe, train, val, run, console=console)
-    network = build_model(replace(recipe.model, weights="none"))
-    load_weights(network, run / WEIGHTS)
-    mirrored, on_val = best_reading(network, val)
-    on_asked = outputs(network, asked.images, mirrored=mirrored)[LOGIT]
-    return calibrated(on_asked, *fit_temperature(on_val[LOGIT], val.labels))
+def _read(files: Sequence[Path], val: PreparedCases, asked: PreparedCases, kept: Kept) -> NDArray[np.float64]:
+    """Return the calibrated probabilities of ``asked``, float64 [N], by the mean of the networks in ``files``."""
+    networks = []
+    for file in files:
+        config = recipe_of(file).model
+        network = build_model(replace(config, weights="none"))
+        load_weights(network, file)
+        networks.append((network, config))
+
+    def said(cases: PreparedCases, mirrored: int = 0) -> dict[str, NDArray[np.float32]]:
+        each = [kept.outputs(network, config, cases, mirrored) for network, config in networks]
+        return {name: np.mean([answer[name] for answer in each], axis=0) for name in each[0]}
+
+    both, on_val = better_of(said(val), said(val, ACROSS), val)
+    on_asked = both_ways(said(asked), said(asked, ACROSS)) if both else said(asked)
+    return calibrated(on_asked[LOGIT], *fit_temperature(on_val[LOGIT], val.labels))
 
 
 def _figures(
-    recipe: Recipe, held: list[Case], probability: NDArray[np.float64], fold_of: NDArray[np.int64], count: int
+    recipe: str, held: list[Case], probability: NDArray[np.float64], fold_of: NDArray[np.int64], count: int
 ) -> CrossValidation:
     labels = np.array([case.label for case in held])
     groups = np.array([case.group for case in held])
     by_fold = [fold_of == index for index in range(count)]
     return CrossValidation(
         source=held[0].source,
-        recipe=recipe.name,
+        recipe=recipe,
         count=count,
         images=len(held),
         fractured=int(labels.sum()),

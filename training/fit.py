@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -20,12 +20,14 @@ from training import checkpoint
 from training.checkpoint import Checkpoint
 from training.datasets import PreparedCases
 from training.feed import Feed
+from training.kept import Head, Kept, KeptFeed, can_be_kept
 from training.model import build_model
 from training.progress import RunProgress
 from training.recipe import Recipe, RecipeError, Stage, recipe_from_dict
 from training.renew import renew
+from training.sampling import epoch_order
 from training.schedule import learning_rate, plateau_reduction, should_stop
-from training.step import Optimizer, Strategy, every_gpu, make_statistics_step, make_step, set_learning
+from training.step import Optimizer, Step, Strategy, every_gpu, make_statistics_step, make_step, set_learning
 from training.validate import Epoch, outputs, still_features, validation_figures
 from training.weights import load_weights, save_weights
 
@@ -50,13 +52,15 @@ def fit(
     on_epoch: Callable[[list[Epoch]], None] | None = None,
     checkpoint_seconds: float = 90.0,
     strategy: Strategy | None = None,
+    kept: Kept | None = None,
 ) -> list[Epoch]:
     """Train into the folder ``run`` and return its history, an entry an epoch; ``on_epoch`` gets it as it grows.
 
     Goes on from the run's checkpoint where there is one, with the pictures an undisturbed run would have seen. The
     weights with the best validation score so far lie in ``run/best.npz``. ``strategy`` (default: all GPUs) shares the
-    work between devices. Raises ``RunError`` where the folder holds a run of another recipe, ``CheckpointError`` where
-    its state is damaged, ``WriteError`` where a state cannot be written; none loses what was there.
+    work between devices; ``kept`` is what earlier runs upon the same body have seen already. Raises ``RunError`` where
+    the folder holds a run of another recipe, ``CheckpointError`` where its state is damaged, ``WriteError`` where a
+    state cannot be written; none loses what was there.
     """
     console = console or Console()
     keras.utils.set_random_seed(recipe.seed)
@@ -70,7 +74,8 @@ def fit(
         network = _first_network(recipe) if saved is None else build_model(replace(recipe.model, weights="none"))
         if saved is None and recipe.renew_from_block is not None:
             renew(network, recipe, Feed(train, recipe), strategy)
-    state = _State(recipe, network, train, val, run, console, on_epoch, checkpoint_seconds, strategy)
+    kept = kept or Kept(console)
+    state = _State(recipe, network, train, val, run, console, on_epoch, checkpoint_seconds, strategy, kept)
     if saved is not None:
         state.restore(saved)
     if on_epoch is not None:
@@ -111,12 +116,14 @@ class _State:
         on_epoch: Callable[[list[Epoch]], None] | None,
         checkpoint_seconds: float,
         strategy: Strategy,
+        kept: Kept,
     ) -> None:
-        self.recipe, self.network, self.val, self.strategy = recipe, network, val, strategy
+        self.recipe, self.network, self.strategy, self.kept = recipe, network, strategy, kept
+        self.train, self.val = train, val
         self.run, self.console, self.on_epoch = run, console, on_epoch
         self.checkpoint_seconds = checkpoint_seconds
-        self.feed = Feed(train, recipe)
-        self.steps_per_epoch = self.feed.steps_per_epoch
+        self.pictures: Feed | None = None
+        self.steps_per_epoch = len(epoch_order(train, recipe, 0))
         self.average = [tf.Variable(weight.numpy(), trainable=False) for weight in network.weights]
         self.history: list[Epoch] = []
         self.stage = self.step = 0
@@ -140,21 +147,33 @@ class _State:
             optimizer = Optimizer(self.network, self.recipe, stage)
         if saved is not None and "optimizer" in saved.arrays:
             _assign(optimizer.variables, saved.arrays["optimizer"])
-        train_step = make_step(self.network, self.average, optimizer, self.recipe, self.class_weights, self.strategy)
         begin = sum(s.epochs for s in self.recipe.stages[:index]) * self.steps_per_epoch
         total = stage.epochs * self.steps_per_epoch
+        head = Head(self.network) if can_be_kept(self.recipe, stage) else None
+        feed = self._feed(range(self.step // self.steps_per_epoch, (begin + total) // self.steps_per_epoch), head)
+        train_step = make_step(
+            self.network, self.average, optimizer, self.recipe, self.class_weights, self.strategy, head
+        )
         while self.step - begin < total and not should_stop(self.recipe.patience, self._stage_history()):
-            self._run_epoch(stage, optimizer, train_step, begin, total)
+            self._run_epoch(stage, optimizer, train_step, feed, begin, total)
         self.step = begin + total
         self.stage = index + 1
         self._save(None)
 
-    def _run_epoch(self, stage: Stage, optimizer: Optimizer, train_step: Any, begin: int, total: int) -> None:
+    def _feed(self, epochs: Sequence[int], head: Head | None) -> Feed | KeptFeed:
+        if head is not None:
+            return KeptFeed(self.train, self.recipe, self.network, self.kept, epochs)
+        self.pictures = self.pictures or Feed(self.train, self.recipe)
+        return self.pictures
+
+    def _run_epoch(
+        self, stage: Stage, optimizer: Optimizer, train_step: Step, feed: Feed | KeptFeed, begin: int, total: int
+    ) -> None:
         epoch, done = divmod(self.step, self.steps_per_epoch)
         reduction = plateau_reduction(stage, self._stage_history())
         last = saved_at = time.monotonic()
         with self.progress.epoch(epoch, done) as advance:
-            for images, masks, facts in self.feed.batches(epoch, done):
+            for images, masks, facts in feed.batches(epoch, done):
                 rate = learning_rate(stage, self.step - begin, total, reduction)
                 optimizer.set_rate(rate)
                 momentum = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
@@ -167,16 +186,20 @@ class _State:
                 if self.step % self.steps_per_epoch and now - saved_at > self.checkpoint_seconds:
                     self._save(optimizer)
                     saved_at = time.monotonic()
-        self._finish_epoch(epoch, rate)
+        self._finish_epoch(epoch, rate, feed)
         self._save(optimizer)
 
-    def _finish_epoch(self, epoch: int, rate: float) -> None:
+    def _finish_epoch(self, epoch: int, rate: float, feed: Feed | KeptFeed) -> None:
         picture, location, correct, steps, seconds = self.sums
         self.sums = np.zeros_like(self.sums)
         raw = [variable.numpy() for variable in self.network.weights]
         _assign(self.network.weights, [variable.numpy() for variable in self.average])
-        self._refresh_statistics(epoch + 1)
-        figures = validation_figures(outputs(self.network, self.val.images), self.val)
+        if isinstance(feed, KeptFeed):
+            said = self.kept.outputs(self.network, self.recipe.model, self.val)
+        else:
+            self._refresh_statistics(epoch + 1, feed)
+            said = outputs(self.network, self.val.images)
+        figures = validation_figures(said, self.val)
         figures["val_still_features"] = still_features(self.network, self.val.images)
         entry: Epoch = {
             "epoch": epoch + 1,
@@ -204,7 +227,7 @@ class _State:
         if self.on_epoch is not None:
             self.on_epoch(list(self.history))
 
-    def _refresh_statistics(self, epoch: int) -> None:
+    def _refresh_statistics(self, epoch: int, feed: Feed) -> None:
         """Let the head's BatchNorm see the averaged weights, whose features are not those it was counting.
 
         Follows the last step of stochastic weight averaging (Izmailov et al. 2018, arXiv 1803.05407).
@@ -212,7 +235,7 @@ class _State:
         if self.recipe.ema == 0:
             return
         count = make_statistics_step(self.network, self.strategy)
-        for images, _, _ in itertools.islice(self.feed.batches(epoch), _STATISTICS_BATCHES):
+        for images, _, _ in itertools.islice(feed.batches(epoch), _STATISTICS_BATCHES):
             count(images)
 
     def _stage_history(self) -> list[Epoch]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from training.backbones import backbone
 from training.datasets import MASK_STRIDE
+from training.kept import Head
 from training.losses import location_loss, location_targets, location_unit, picture_loss
 from training.model import LOGIT, MAP, freeze
 from training.recipe import Recipe, Stage
@@ -82,13 +83,16 @@ def make_step(
     recipe: Recipe,
     class_weights: NDArray[np.float64],
     strategy: Strategy,
+    head: Head | None = None,
 ) -> Step:
     """Return a function of images, masks, facts (as ``training.feed`` deals them) and the average's momentum.
 
     It takes one step and returns picture loss, location loss and accuracy of the batch. With several replicas each
-    takes its rows of the batch; losses, gradients and BatchNorm see the batch as a whole all the same.
+    takes its rows of the batch; losses, gradients and BatchNorm see the batch as a whole all the same. With ``head``,
+    that of ``network``, images are the vectors that it reads (``training.kept``).
     """
-    size, side = recipe.model.input_size, recipe.model.input_size // MASK_STRIDE
+    answering: Any = head or network
+    shape, side = answering.input_shape[1:], recipe.model.input_size // MASK_STRIDE
     weights = tf.constant(class_weights, tf.float32)
 
     def replica_step(images: Tensor, masks: Tensor, facts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -97,7 +101,7 @@ def make_step(
         variables = network.trainable_variables
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in variables])
-            answer = network(images[rows], training=True)
+            answer = answering(images[rows], training=True)
             targets = location_targets(masks, answer[MAP].shape[1])
             unit = location_unit(targets, facts[:, 1])
             each = picture_loss(answer[LOGIT], labels, recipe.loss.smoothing)
@@ -111,11 +115,12 @@ def make_step(
 
     @tf.function
     def train_step(images: Tensor, masks: Tensor, facts: Tensor, momentum: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        images = tf.ensure_shape(images, [recipe.batch, size, size, 1])
+        images = tf.ensure_shape(images, [recipe.batch, *shape])
         masks = tf.ensure_shape(masks, [recipe.batch, side, side, 1])
         told = strategy.run(replica_step, args=(images, masks, facts))
         for mean, weight in zip(average, network.weights, strict=True):
-            mean.assign(mean * momentum + weight.value * (1 - momentum))
+            # by the difference, so that what stands still stays the same to the last bit
+            mean.assign_add((weight.value - mean) * (1 - momentum))
         picture, location, correct = (strategy.reduce("SUM", value, axis=None) for value in told)
         return picture, location, correct
 

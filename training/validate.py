@@ -48,7 +48,7 @@ def outputs(
 def both_ways(upright: Mapping[str, Any], mirrored: Mapping[str, Any]) -> dict[str, Any]:
     """Return the mean of a network's outputs for pictures and for their mirror images, the map turned back."""
     turned = {**mirrored, MAP: mirrored[MAP][:, :, ::-1]}
-    return {name: (upright[name] + turned[name]) / 2 for name in (LOGIT, MAP, FEATURES)}
+    return {name: (upright[name] + turned[name]) / 2 for name in upright}
 
 
 def best_reading(network: keras.Model, val: PreparedCases) -> tuple[bool, dict[str, NDArray[np.float32]]]:
@@ -56,10 +56,16 @@ def best_reading(network: keras.Model, val: PreparedCases) -> tuple[bool, dict[s
 
     Both, at twice the cost, only where the validation score gains ``MIRROR_GAIN`` by it.
     """
-    upright = outputs(network, val.images)
-    both = both_ways(upright, outputs(network, val.images[:, :, ::-1]))
+    return better_of(outputs(network, val.images), outputs(network, val.images[:, :, ::-1]), val)
+
+
+def better_of(
+    upright: Mapping[str, NDArray[np.float32]], mirrored: Mapping[str, NDArray[np.float32]], val: PreparedCases
+) -> tuple[bool, dict[str, NDArray[np.float32]]]:
+    """Return what ``best_reading`` does, from the outputs on ``val`` and on its mirror images."""
+    both = both_ways(upright, mirrored)
     gain = validation_figures(both, val)["val_score"] - validation_figures(upright, val)["val_score"]
-    return (True, both) if gain >= MIRROR_GAIN else (False, upright)
+    return (True, both) if gain >= MIRROR_GAIN else (False, dict(upright))
 
 
 def validation_figures(said: Mapping[str, NDArray[np.float32]], val: PreparedCases) -> Epoch:

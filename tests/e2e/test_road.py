@@ -181,6 +181,7 @@ def test_predict_without_a_server_starts_one_and_says_so(
         (["train", "--data", "nowhere"], "is not a data set"),
         (["train", "--data", ".", "--config", "gone"], "There is no recipe"),
         (["export", "nowhere", "--data", "."], "is not there"),
+        (["export", "nowhere", "--data", ".", "--from-stride", "8"], "goes with --precision bfloat16 or float16"),
         (["evaluate", "--data", ".", "--model", "nowhere"], "no readable model card"),
         (["up", "--base", "nowhere"], "holds no model version"),
     ],

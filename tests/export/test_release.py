@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from export import contract
+from export.fold import Compute
 from export.golden import GOLDEN, SHORT_TOLERANCE, TOLERANCE, read_golden
 from export.measure import load_version, measure
 from export.release import ReleaseError, Report, release_weights
@@ -151,7 +152,7 @@ def test_golden_cases_of_a_version_in_short_numbers_may_be_further_off(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     weights = released.parents[1] / "run" / "best.npz"
-    short, _ = release_weights([weights], [data], tmp_path / "versions", precision="bfloat16")
-    assert contract.read_card(short).precision.startswith("bfloat16")
+    short, _ = release_weights([weights], [data], tmp_path / "versions", compute=Compute("bfloat16", 8))
+    assert contract.read_card(short).precision.startswith("bfloat16 from stride 8 on, ")
     assert read_golden((short / GOLDEN).read_bytes()).tolerance == SHORT_TOLERANCE
     assert read_golden((released / GOLDEN).read_bytes()).tolerance == TOLERANCE

@@ -10,13 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
+from sklearn.metrics import roc_auc_score
 
 from radiograph.phantom_dataset import write_dataset
-from training.crossval import RESULT, cross_validate, read_cross_validation
-from training.datasets import DataError, load
-from training.model import build_model
+from training.crossval import RESULT, cross_validate, read_cross_validation, read_together
+from training.datasets import DataError, folds, load, prepare_cases
+from training.ensemble import mean_of
+from training.model import LOGIT, build_model
 from training.recipe import Recipe, Sampling, Stage
-from training.weights import recipe_of, save_weights
+from training.validate import best_reading, outputs
+from training.weights import load_weights, recipe_of, save_weights
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +79,53 @@ def test_a_recipe_goes_on_from_the_folds_of_the_one_before(
             kept = {key for key in old if key == "recipe" or np.allclose(old[key], new[key], rtol=1e-3, atol=1e-5)}
             moved = {key.split("/")[0] for key in old if key not in kept}
         assert moved == {"dense0", "picture"}
+
+
+def test_networks_of_finished_cross_validations_are_read_as_their_mean(
+    folders: list[Path], tiny_recipe: Recipe, tmp_path: Path, cache: Path
+) -> None:
+    quiet, alone = Console(quiet=True), []
+    for name, rate in (("one", 1e-3), ("two", 3e-3)):
+        recipe = replace(tiny_recipe, name=name, stages=(Stage(1, rate),))
+        alone.append(cross_validate(recipe, folders, "small", 2, tmp_path / name, quiet, cache))
+    same = read_together([tmp_path / "one"], folders, "small", tmp_path / "same", quiet, cache)
+    assert same.metrics == alone[0].metrics
+    runs = [tmp_path / "one", tmp_path / "two"]
+    both = read_together(runs, folders, "small", tmp_path / "both", quiet, cache)
+    assert (both.recipe, both.count, both.images, both.groups) == ("one + two", 2, 12, alone[0].groups)
+    assert read_cross_validation(tmp_path / "both" / RESULT)["small/2-fold/auc"] == both.metrics["auc"]
+    held = load(folders[1])
+    size = tiny_recipe.model.input_size
+    val = prepare_cases([case for case in load(folders[0]) if case.split == "val"], size)
+    for fold, (rows, told) in enumerate(zip(folds(held, 2, tiny_recipe.seed), both.by_fold, strict=True), start=1):
+        asked = prepare_cases([held[row] for row in rows], size)
+        networks = []
+        for run in runs:
+            networks.append(build_model(tiny_recipe.model))
+            load_weights(networks[-1], run / f"fold-{fold}" / "best.npz")
+        mean = mean_of(networks)
+        mirrored, _ = best_reading(mean, val)
+        logits = outputs(mean, asked.images, mirrored=mirrored)[LOGIT]
+        assert told.value == pytest.approx(roc_auc_score(asked.labels, logits), abs=1e-6)
+
+
+def test_only_finished_cross_validations_of_the_same_radiographs_are_read_together(
+    folders: list[Path], tiny_recipe: Recipe, tmp_path: Path, cache: Path
+) -> None:
+    quiet = Console(quiet=True)
+    with pytest.raises(DataError, match=f"holds no finished cross-validation: no {RESULT}"):
+        read_together([tmp_path / "none"], folders, "small", tmp_path / "run", quiet, cache)
+    recipe = replace(tiny_recipe, stages=(Stage(1, 1e-3),))
+    for name, seed in (("one", recipe.seed), ("two", recipe.seed + 1)):
+        cross_validate(replace(recipe, seed=seed), folders, "small", 2, tmp_path / name, quiet, cache)
+    runs = [tmp_path / "one", tmp_path / "two"]
+    with pytest.raises(DataError, match="a recipe of the same seed"):
+        read_together(runs, folders, "small", tmp_path / "run", quiet, cache)
+    with pytest.raises(DataError, match="a cross-validation of small, not of main"):
+        read_together(runs, folders, "main", tmp_path / "run", quiet, cache)
+    with pytest.raises(DataError, match="None of the data folders is called small"):
+        read_together(runs, folders[:1], "small", tmp_path / "run", quiet, cache)
+    assert not (tmp_path / "run").exists()
 
 
 def test_weights_that_may_have_seen_the_source_are_refused(
