@@ -3,6 +3,7 @@
 import logging
 import time
 
+import tensorflow as tf
 from tensorflow.core.protobuf.config_pb2 import ConfigProto
 from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
@@ -14,6 +15,7 @@ from serving.embedded.options import ServerOptions
 from serving.embedded.protos import read_text_proto
 from serving.embedded.servable import Runner, Servable, give_back_memory, load_saved_model
 from serving.embedded.status import ServingError
+from serving.embedded.turns import Turns
 from serving.embedded.warmup import warm_up
 
 log = logging.getLogger("serving.embedded")
@@ -52,6 +54,8 @@ class Loader:
         self._config = session_config(options)
         self._tags = [tag for tag in options.saved_model_tags.split(",") if tag]
         self._widened = not has_bfloat16()
+        # a GPU orders its own work, and the processors idle meanwhile
+        self._turns = None if tf.config.list_physical_devices("GPU") else Turns()
         self._batching = global_options(options)
         self._scheduler: BatchScheduler | None = None
         if self._batching is not None:
@@ -64,7 +68,9 @@ class Loader:
         batching = self._batching_of(path)
         started = time.perf_counter()
         try:
-            signatures, session = load_saved_model(path, self._tags, self._config, widened=self._widened)
+            signatures, session = load_saved_model(
+                path, self._tags, self._config, widened=self._widened, turns=self._turns
+            )
         except ServingError:
             self._metrics.load_attempt_count.add(path, "fail")
             raise

@@ -26,6 +26,7 @@ from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 
 from serving.embedded.number_format import all_nodes, widen
 from serving.embedded.status import Code, ServingError
+from serving.embedded.turns import Turns
 
 log = logging.getLogger("serving.embedded")
 
@@ -54,8 +55,9 @@ class Runner(Protocol):
 class SessionRunner:
     """A TensorFlow session with the tensor names of its graph looked up once."""
 
-    def __init__(self, session: tf.compat.v1.Session) -> None:
+    def __init__(self, session: tf.compat.v1.Session, turns: Turns | None = None) -> None:
         self._session = session
+        self._turns = turns
         self._session._extend_graph()
         self._outputs: dict[str, object] = {}
         self._brief = False
@@ -70,10 +72,16 @@ class SessionRunner:
             self._look_up(feeds, "FeedInputs: unable to find feed output {}")
             self._look_up(fetches, "FetchOutputs node {}: not found")
             return self(feeds, fetches, timeout_ms)
+        if timeout_ms is not None and timeout_ms <= 0:
+            raise ServingError(Code.DEADLINE_EXCEEDED, "Deadline passed before the run was started")
+        if self._turns is None or self._brief:
+            return self._run_once(feed, fetch, timeout_ms)
+        with self._turns.one(timeout_ms) as left_ms:
+            return self._run_once(feed, fetch, left_ms)
+
+    def _run_once(self, feed: dict[object, Tensor], fetch: list[object], timeout_ms: int | None) -> list[Tensor]:
         if timeout_ms is None:
             return self._run_briefly(feed, fetch)
-        if timeout_ms <= 0:
-            raise ServingError(Code.DEADLINE_EXCEEDED, "Deadline passed before the run was started")
         buffer = pywrap_tf_session.TF_NewBufferFromString(RunOptions(timeout_in_ms=timeout_ms).SerializeToString())
         try:
             return self._run(buffer, feed, fetch)
@@ -163,13 +171,13 @@ def from_tensorflow(error: tf.errors.OpError) -> ServingError:
 
 
 def load_saved_model(
-    path: str, tags: Sequence[str], config: ConfigProto, *, widened: bool = False
+    path: str, tags: Sequence[str], config: ConfigProto, *, widened: bool = False, turns: Turns | None = None
 ) -> tuple[dict[str, SignatureDef], SessionRunner]:
     """Load the SavedModel in `path` into a session of its own: graph, variables, assets and its init op.
 
     Returns its signatures too, copied: a part of a message keeps the whole of it in memory, here the graph. `widened`
-    computes in float32 what the graph computes in bfloat16 (see number_format). Raises ServingError
-    with the code and the words of TensorFlow's C++ loader (cc/saved_model/loader.cc).
+    computes in float32 what the graph computes in bfloat16 (see number_format); `turns` says when runs begin (None: at
+    once). Raises ServingError with the code and the words of TensorFlow's C++ loader (cc/saved_model/loader.cc).
     """
     if not any(tf.io.gfile.exists(f"{path}/{name}") for name in ("saved_model.pb", "saved_model.pbtxt")):
         text = (
@@ -188,7 +196,7 @@ def load_saved_model(
             if _has_variables(meta_graph) or tf.io.gfile.exists(f"{path}/{VARIABLES_INDEX}"):
                 loader.restore_variables(session, saver)
             loader.run_init_ops(session, list(tags))
-            runner = SessionRunner(session)
+            runner = SessionRunner(session, turns)
         return {name: _copied(definition) for name, definition in meta_graph.signature_def.items()}, runner
     except Exception as error:
         session.close()
