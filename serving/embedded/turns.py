@@ -17,7 +17,7 @@ from serving.embedded.status import Code, ServingError
 LOOK_SECONDS: Final = 0.25
 """How long a run waits before it looks whether those before it compute at all."""
 _BUSY: Final = 0.2
-"""Share of the processors in use from which on they do; below it they sleep or wait. Low: other programs may run too."""
+"""Share of the processors in use from which on they do; below it they sleep or wait. Low: others may compute too."""
 
 
 def processors() -> int:
