@@ -1,7 +1,7 @@
 """What the part of a network that stays as it is says of pictures, worked out once for each.
 
 Where the picture head alone learns, and from pictures that are mirrored at most, nothing before it ever changes: each
-picture has four looks, each look one vector. So has each network of a cross-validation that goes on from one body.
+picture has four looks, each look one vector. The folds of a cross-validation that go on from one body share them.
 """
 
 from __future__ import annotations
@@ -110,6 +110,8 @@ class Kept:
             return tf.concat([pooled, tf.reshape(cells, [tf.shape(grey)[0], -1])], axis=1)
 
         words = f"Looking once at {len(shown)} pictures and mirror images"
+        if not self._console.is_terminal:
+            self._console.print(f"{words}.")
         starts = range(0, len(shown), _BATCH)
         for start in track(starts, words, console=self._console, transient=True):
             part = [turn(cases.images[row], mirrored) for row, mirrored in shown[start : start + _BATCH]]
