@@ -108,24 +108,16 @@ def test_networks_of_finished_cross_validations_are_read_as_their_mean(
         logits = outputs(mean, asked.images, mirrored=mirrored)[LOGIT]
         assert told.value == pytest.approx(roc_auc_score(asked.labels, logits), abs=1e-6)
 
+    def refused(runs: list[Path], folders: list[Path], source: str, sentence: str) -> None:
+        with pytest.raises(DataError, match=sentence):
+            read_together(runs, folders, source, tmp_path / "refused", quiet, cache)
+        assert not (tmp_path / "refused").exists()
 
-def test_only_finished_cross_validations_of_the_same_radiographs_are_read_together(
-    folders: list[Path], tiny_recipe: Recipe, tmp_path: Path, cache: Path
-) -> None:
-    quiet = Console(quiet=True)
-    with pytest.raises(DataError, match=f"holds no finished cross-validation: no {RESULT}"):
-        read_together([tmp_path / "none"], folders, "small", tmp_path / "run", quiet, cache)
-    recipe = replace(tiny_recipe, stages=(Stage(1, 1e-3),))
-    for name, seed in (("one", recipe.seed), ("two", recipe.seed + 1)):
-        cross_validate(replace(recipe, seed=seed), folders, "small", 2, tmp_path / name, quiet, cache)
-    runs = [tmp_path / "one", tmp_path / "two"]
-    with pytest.raises(DataError, match="a recipe of the same seed"):
-        read_together(runs, folders, "small", tmp_path / "run", quiet, cache)
-    with pytest.raises(DataError, match="a cross-validation of small, not of main"):
-        read_together(runs, folders, "main", tmp_path / "run", quiet, cache)
-    with pytest.raises(DataError, match="None of the data folders is called small"):
-        read_together(runs, folders[:1], "small", tmp_path / "run", quiet, cache)
-    assert not (tmp_path / "run").exists()
+    refused([*runs, tmp_path / "none"], folders, "small", f"holds no finished cross-validation: no {RESULT}")
+    refused(runs, folders, "main", "a cross-validation of small, not of main")
+    refused(runs, folders[:1], "small", "None of the data folders is called small")
+    save_weights(networks[0], replace(tiny_recipe, seed=tiny_recipe.seed + 1), runs[1] / "fold-1" / "best.npz")
+    refused(runs, folders, "small", "a recipe of the same seed")
 
 
 def test_weights_that_may_have_seen_the_source_are_refused(
