@@ -12,8 +12,6 @@ from training.commands import Data
 
 MODELS: Final = Path(__file__).resolve().parents[1] / "models" / "fracture"
 
-_STRIDES: Final = (4, 8, 16)
-
 Base = Annotated[str, typer.Option(help="Folder of the versions, or a path of object storage (gs://, s3://).")]
 
 versions_app = typer.Typer(
@@ -50,10 +48,11 @@ def export(
     from rich.console import Console
 
     from export.fold import Compute
+    from export.precision import STRIDES
     from export.release import ReleaseError, Report, release_weights
     from training.report import json_line, table
 
-    if stride is not None and (precision in ("auto", "float32") or stride not in _STRIDES):
+    if stride is not None and (precision in ("auto", "float32") or stride not in STRIDES[1:]):
         raise ReleaseError("--from-stride is 4, 8 or 16, and goes with --precision bfloat16 or float16.")
     weights = [run / "best.npz" if run.is_dir() else run for run in runs]
     asked = Report(data, outside, folds) if report else Report(folds=folds)
